@@ -1,0 +1,474 @@
+/*
+** file.c: files over sqlite3_vfs; the one place that touches the operating
+** system.
+**
+** Layer 2.  Calls util.c's declarations only.
+**
+** Every byte of a log directory is read and written through the database's
+** own sqlite3_vfs, so that one VFS sees the writes of database and log in one
+** order: that is how power loss, I/O errors and full disks are tested, and
+** why a VFS that encrypts or traces a database has its log too.  What the VFS
+** interface lacks is done here and nowhere else: making and removing a
+** directory, syncing one, giving a new file its owner, the kernel's boot id.
+**
+** HOW A FILE IS OPENED
+**
+** As SQLITE_OPEN_SUPER_JOURNAL, under a name from sqlite3_create_filename().
+** Of the VFS's file types this is the one that takes no locks (MAIN_DB would),
+** plays no games with the name (MAIN_JOURNAL and WAL cut the database's name
+** out of theirs), and syncs its directory on the first xSync of a handle that
+** was opened with SQLITE_OPEN_CREATE.  So:
+**
+**   READ, WRITE   no CREATE: cheap, nothing is said of the directory entry
+**   CREATE, NEW   CREATE: once prillFileSync() returns SQLITE_OK the entry is
+**                 durable.  CREATE passes the flag for a file that exists
+**                 too, for the process that made it may have died before it
+**                 could sync; who only appends opens WRITE and saves that sync
+**
+** Traps of the unix VFS that this file knows:
+**
+**   1. xRead and xWrite fail from 128 KiB on: FILE_CHUNK.
+**   2. READWRITE falls back to READONLY in silence: bReadOnly tells, and
+**      CREATE, NEW and WRITE refuse it.
+**   3. EXCLUSIVE|CREATE of a file that exists falls back in the same way and
+**      "succeeds", read only: for NEW that is the proof that it existed.
+**   4. xAccess(EXISTS) says no of an empty file: fileThere() asks twice.
+**   5. The name's memory must live until xClose.
+**   6. xOpen can fail and still want its xClose: pMethods tells.
+**   7. xFileSize says 0 of a file of one byte.  Nothing here is so short.
+**   8. The first open of an empty file for creation sets its mode anew.
+**
+** WHOSE FILES
+**
+** New files take the database's permission bits by the unix VFS's "modeof"
+** parameter, new directories the same with x where there is r; both take its
+** group where the process may give it, and its owner when the process is
+** root.  A VFS with other ideas of names loses nothing: where stat() does not
+** find the path the VFS's defaults stand.
+**
+** FAILURES
+**
+** Nothing is retried: a sync that failed may have dropped the pages it was to
+** write, and only the caller can write them again.  Codes are the VFS's,
+** except where a comment below says otherwise.
+*/
+#ifndef _XOPEN_SOURCE
+# define _XOPEN_SOURCE 700      /* fchmod, fchown, lstat under -std=c11 */
+#endif
+#include "prillInt.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define FILE_CHUNK 65536        /* most bytes in one xRead or xWrite */
+
+/* A test's boot id, or "" for the kernel's. */
+static char zFileBoot[40];
+
+/*
+** Open p->pFd with these flags.  Whatever the outcome, p->pFd->pMethods is
+** set exactly when it is open.
+**
+**   SQLITE_OK         open; *pOut has what the VFS really gave
+**   SQLITE_CANTOPEN   missing, or not to be opened so; or any other error of
+**                     the VFS
+*/
+static int fileTry(PrillFile *p, int flags, int *pOut){
+  int rc;
+  *pOut = 0;
+  memset(p->pFd, 0, (size_t)p->pVfs->szOsFile);
+  rc = p->pVfs->xOpen(p->pVfs, p->zPath, p->pFd,
+                      flags|SQLITE_OPEN_SUPER_JOURNAL, pOut);
+  if( rc!=SQLITE_OK && p->pFd->pMethods ){
+    p->pFd->pMethods->xClose(p->pFd);
+    p->pFd->pMethods = 0;
+  }
+  return rc;
+}
+
+/*
+** Does zPath name a file or directory?  An empty file is seen when it may be
+** read and written; one that may not is taken for missing, as the VFS has it.
+*/
+static int fileThere(sqlite3_vfs *pVfs, const char *zPath, int *pb){
+  int rc = pVfs->xAccess(pVfs, zPath, SQLITE_ACCESS_EXISTS, pb);
+  if( rc==SQLITE_OK && *pb==0 ){
+    rc = pVfs->xAccess(pVfs, zPath, SQLITE_ACCESS_READWRITE, pb);
+  }
+  return rc;
+}
+
+/*
+** Give the new file or directory zPath the database's group, and its owner
+** when this process is root.  What is not allowed is left: the permission
+** bits are right, and a process of another group is told by its own failure
+** to open.
+*/
+static void fileOwner(const char *zPath, const struct stat *pDb){
+  struct stat st;
+  uid_t uid = (uid_t)-1;
+  if( lstat(zPath, &st) || S_ISLNK(st.st_mode) ) return;
+  if( geteuid()==0 && st.st_uid!=pDb->st_uid ) uid = pDb->st_uid;
+  if( uid==(uid_t)-1 && st.st_gid==pDb->st_gid ) return;
+  if( chown(zPath, uid, pDb->st_gid) ) return;
+}
+
+/*
+** Open a file.  *pp is set on SQLITE_OK alone, else NULL; prillFileClose()
+** frees it.
+**
+**   SQLITE_OK           open; bReadOnly set only for PRILL_OPEN_READ
+**   SQLITE_CANTOPEN     missing (READ, WRITE), or its directory is
+**   SQLITE_CONSTRAINT   NEW, and the file exists, be it empty
+**   SQLITE_READONLY     it can be opened, but only for reading (WRITE, CREATE);
+**                       or its directory cannot be written (_DIRECTORY)
+**   SQLITE_NOMEM        or whatever else the VFS says
+*/
+int prillFileOpen(
+  sqlite3_vfs *pVfs,
+  const char *zPath,
+  int eOpen,                  /* PRILL_OPEN_READ, _WRITE, _CREATE or _NEW */
+  const char *zDb,            /* whose mode a new file takes, or NULL */
+  PrillFile **pp              /* OUT */
+){
+  static const int aFlag[] = {
+    SQLITE_OPEN_READONLY,
+    SQLITE_OPEN_READWRITE,
+    SQLITE_OPEN_READWRITE|SQLITE_OPEN_CREATE,
+    SQLITE_OPEN_READWRITE|SQLITE_OPEN_CREATE|SQLITE_OPEN_EXCLUSIVE
+  };
+  PrillFile *p;
+  const char *azParam[2];
+  int bMake = eOpen>=PRILL_OPEN_CREATE;
+  int bMode = bMake && zDb && zDb[0];
+  int bThere = 0;
+  int flags = aFlag[eOpen];
+  int out = 0;
+  int rc = SQLITE_OK;
+
+  assert( eOpen>=PRILL_OPEN_READ && eOpen<=PRILL_OPEN_NEW );
+  *pp = 0;
+  if( bMake ) rc = fileThere(pVfs, zPath, &bThere);
+  if( rc!=SQLITE_OK ) return rc;
+  if( bThere && eOpen==PRILL_OPEN_NEW ) return SQLITE_CONSTRAINT;
+
+  p = sqlite3_malloc64(sizeof(*p) + (sqlite3_uint64)pVfs->szOsFile);
+  if( p==0 ) return SQLITE_NOMEM;
+  memset(p, 0, sizeof(*p));
+  p->pVfs = pVfs;
+  p->pFd = (sqlite3_file*)&p[1];
+  p->pFd->pMethods = 0;
+  azParam[0] = "modeof";
+  azParam[1] = zDb;
+  p->zPath = (char*)sqlite3_create_filename(zPath, "", "", bMode, azParam);
+  if( p->zPath==0 ){
+    sqlite3_free(p);
+    return SQLITE_NOMEM;
+  }
+  if( bMode ) flags |= SQLITE_OPEN_URI;    /* else modeof is not looked at */
+
+  rc = fileTry(p, flags, &out);
+  if( rc==SQLITE_OK ){
+    p->bReadOnly = (out & SQLITE_OPEN_READONLY)!=0;
+    if( p->bReadOnly && eOpen!=PRILL_OPEN_READ ){
+      rc = eOpen==PRILL_OPEN_NEW ? SQLITE_CONSTRAINT : SQLITE_READONLY;
+    }else if( bMode && !bThere ){
+      struct stat db;
+      if( stat(zDb, &db)==0 ) fileOwner(zPath, &db);
+    }
+  }
+  if( rc!=SQLITE_OK ){
+    prillFileClose(p);
+    p = 0;
+  }
+  *pp = p;
+  return rc;
+}
+
+/*
+** Close and free.  SQLITE_OK, or the VFS's error: the file is closed and
+** freed all the same.
+*/
+int prillFileClose(PrillFile *p){
+  int rc = SQLITE_OK;
+  if( p==0 ) return SQLITE_OK;
+  if( p->pFd->pMethods ) rc = p->pFd->pMethods->xClose(p->pFd);
+  sqlite3_free_filename(p->zPath);
+  sqlite3_free(p);
+  return rc;
+}
+
+/*
+** Exactly n bytes from iPos.
+**
+**   SQLITE_OK                  all of a[] read
+**   SQLITE_IOERR_SHORT_READ    the file ends within; what lies past its end
+**                              is zeros in a[]
+**   SQLITE_IOERR_*             the contents of a[] are undefined
+*/
+int prillFileRead(PrillFile *p, void *a, i64 n, i64 iPos){
+  u8 *z = a;
+  int rc = SQLITE_OK;
+  assert( n>=0 && iPos>=0 );
+  while( rc==SQLITE_OK && n>0 ){
+    int nNow = (int)PRILL_MIN(n, FILE_CHUNK);
+    rc = p->pFd->pMethods->xRead(p->pFd, z, nNow, iPos);
+    z += nNow;
+    iPos += nNow;
+    n -= nNow;
+  }
+  if( rc==SQLITE_IOERR_SHORT_READ && n>0 ) memset(z, 0, (size_t)n);
+  return rc;
+}
+
+/*
+** Exactly n bytes at iPos.
+**
+**   SQLITE_OK         handed to the VFS; durable after prillFileSync()
+**   SQLITE_READONLY   the file was opened for reading
+**   SQLITE_FULL, SQLITE_IOERR_*
+**                     any part of the bytes may have been written; where
+**                     they reach past the file's end it may have grown
+*/
+int prillFileWrite(PrillFile *p, const void *a, i64 n, i64 iPos){
+  const u8 *z = a;
+  int rc = p->bReadOnly ? SQLITE_READONLY : SQLITE_OK;
+  assert( n>=0 && iPos>=0 );
+  while( rc==SQLITE_OK && n>0 ){
+    int nNow = (int)PRILL_MIN(n, FILE_CHUNK);
+    rc = p->pFd->pMethods->xWrite(p->pFd, z, nNow, iPos);
+    z += nNow;
+    iPos += nNow;
+    n -= nNow;
+  }
+  return rc;
+}
+
+/*
+** Make all bytes and the size durable; on the first call after CREATE or NEW
+** the directory entry too.
+**
+**   SQLITE_OK         durable
+**   SQLITE_IOERR_*    unknown, and unknowable: neither the bytes written
+**                     since the last sync nor a later SQLITE_OK can be
+**                     trusted for them
+*/
+int prillFileSync(PrillFile *p){
+  return p->pFd->pMethods->xSync(p->pFd, SQLITE_SYNC_NORMAL);
+}
+
+/* *pSize is set on SQLITE_OK, else 0 with the VFS's error.  One byte: trap 7. */
+int prillFileSize(PrillFile *p, i64 *pSize){
+  sqlite3_int64 n = 0;
+  int rc = p->pFd->pMethods->xFileSize(p->pFd, &n);
+  *pSize = rc==SQLITE_OK ? n : 0;
+  return rc;
+}
+
+/*
+** Cut, or extend with zeros, to n bytes.  Durable after prillFileSync().  On
+** an error the size is the old or the new one.
+*/
+int prillFileTruncate(PrillFile *p, i64 n){
+  assert( n>=0 );
+  if( p->bReadOnly ) return SQLITE_READONLY;
+  return p->pFd->pMethods->xTruncate(p->pFd, n);
+}
+
+/*
+** *pbExists: 1 when zPath is a file or a directory.  An empty file that may
+** not be both read and written counts as missing (the VFS's rule).  On an
+** error of the VFS it is 0.
+*/
+int prillFileExists(sqlite3_vfs *pVfs, const char *zPath, int *pbExists){
+  int rc;
+  *pbExists = 0;
+  rc = fileThere(pVfs, zPath, pbExists);
+  if( rc!=SQLITE_OK ) *pbExists = 0;
+  *pbExists = *pbExists!=0;
+  return rc;
+}
+
+/*
+** Unlink a file.
+**
+**   SQLITE_OK         it is gone, durably when bSync; or it was not there,
+**                     and then nothing was synced
+**   SQLITE_IOERR_DIR_FSYNC
+**                     it is gone, but may be back after a power loss
+**   SQLITE_IOERR_DELETE, ...
+**                     it is still there
+*/
+int prillFileDelete(sqlite3_vfs *pVfs, const char *zPath, int bSync){
+  int rc = pVfs->xDelete(pVfs, zPath, bSync);
+  return rc==SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
+}
+
+/* A system call the VFS offers by name, or NULL. */
+static sqlite3_syscall_ptr fileSyscall(sqlite3_vfs *pVfs, const char *zName){
+  if( pVfs->iVersion<3 || pVfs->xGetSystemCall==0 ) return 0;
+  return pVfs->xGetSystemCall(pVfs, zName);
+}
+
+/*
+** The result code for an errno of mkdir, chmod or rmdir, logged.
+**
+**   SQLITE_FULL                 no space, or no quota
+**   SQLITE_READONLY_DIRECTORY   not permitted
+**   SQLITE_NOMEM
+**   SQLITE_IOERR                the disk failed
+**   SQLITE_CANTOPEN             all else: a missing parent, a file in the way
+*/
+static int fileErrno(const char *zWhat, const char *zPath, int iErrno){
+  int rc;
+  switch( iErrno ){
+    case ENOSPC:
+#ifdef EDQUOT
+    case EDQUOT:
+#endif
+      rc = SQLITE_FULL;
+      break;
+    case EACCES: case EPERM: case EROFS:
+      rc = SQLITE_READONLY_DIRECTORY;
+      break;
+    case ENOMEM:
+      rc = SQLITE_NOMEM;
+      break;
+    case EIO:
+      rc = SQLITE_IOERR;
+      break;
+    default:
+      rc = SQLITE_CANTOPEN;
+      break;
+  }
+  sqlite3_log(rc, "prill: %s(%s) failed, errno %d", zWhat, zPath, iErrno);
+  return rc;
+}
+
+/* Make the entries of directory zDir durable: SQLITE_OK or IOERR_DIR_FSYNC. */
+static int fileSyncDir(sqlite3_vfs *pVfs, const char *zDir){
+  int (*xDirsync)(const char*) =
+      (int(*)(const char*))fileSyscall(pVfs, "prill_dirsync");
+  int rc = -1;
+  if( xDirsync ){
+    rc = xDirsync(zDir);
+  }else{
+    int fd = open(zDir, O_RDONLY|O_CLOEXEC);
+    if( fd>=0 ){
+      rc = fsync(fd);
+      if( close(fd) ) rc = -1;
+    }
+  }
+  if( rc ){
+    sqlite3_log(SQLITE_IOERR_DIR_FSYNC, "prill: cannot sync directory %s", zDir);
+    return SQLITE_IOERR_DIR_FSYNC;
+  }
+  return SQLITE_OK;
+}
+
+/* Sync the directory that zPath is an entry of. */
+static int fileSyncParent(sqlite3_vfs *pVfs, const char *zPath){
+  size_t n = strlen(zPath);
+  char *z;
+  int rc;
+  while( n>1 && zPath[n-1]=='/' ) n--;          /* "a/b/" names b */
+  while( n>0 && zPath[n-1]!='/' ) n--;
+  while( n>1 && zPath[n-1]=='/' ) n--;
+  z = n ? sqlite3_mprintf("%.*s", (int)n, zPath) : sqlite3_mprintf(".");
+  if( z==0 ) return SQLITE_NOMEM;
+  rc = fileSyncDir(pVfs, z);
+  sqlite3_free(z);
+  return rc;
+}
+
+/*
+** Make directory zDir with the database's mode, x where r, whatever the
+** umask; without a database, or where stat() does not know it, 0777 under
+** the umask.  Its entry is made durable: its parent is synced.  That is done
+** for a directory that exists too, since the process that made it may have
+** died between the two steps and what is about to be put inside would hang
+** on nothing; so call it where a file is about to be made, not on every use.
+**
+**   SQLITE_OK                 there, and durably so
+**   SQLITE_IOERR_DIR_FSYNC    there, but perhaps not after a power loss
+**   SQLITE_CANTOPEN, SQLITE_READONLY_DIRECTORY, SQLITE_FULL, SQLITE_IOERR
+**                             not there (fileErrno() has the list)
+*/
+int prillFileMkdir(sqlite3_vfs *pVfs, const char *zDir, const char *zDb){
+  int (*xMkdir)(const char*, mode_t) =
+      (int(*)(const char*, mode_t))fileSyscall(pVfs, "mkdir");
+  struct stat db;
+  struct stat st;
+  mode_t mode = 0777;
+  int bMode = zDb && zDb[0] && stat(zDb, &db)==0;
+
+  if( bMode ){
+    mode = db.st_mode & 0777;
+    mode |= (mode & 0444)>>2;
+  }
+  if( xMkdir==0 ) xMkdir = mkdir;
+  if( xMkdir(zDir, mode) ){
+    int iErrno = errno;
+    if( iErrno==EEXIST && stat(zDir, &st)==0 && !S_ISDIR(st.st_mode) ){
+      iErrno = ENOTDIR;                   /* a file in the way */
+    }
+    if( iErrno!=EEXIST ) return fileErrno("mkdir", zDir, iErrno);
+  }else if( bMode ){
+    fileOwner(zDir, &db);
+    if( stat(zDir, &st)==0 && (st.st_mode & 0777)!=mode ){
+      /* The umask took bits.  A set-group-id bit the parent gave stays. */
+      if( chmod(zDir, mode | (st.st_mode & 07000)) ){
+        return fileErrno("chmod", zDir, errno);
+      }
+    }
+  }
+  return fileSyncParent(pVfs, zDir);
+}
+
+/*
+** Remove an empty directory.  One that is missing, or not empty, is as good:
+** what is left in it is another process's, or a later call's.  Not synced: an
+** empty directory that is back after a power loss does no harm.
+**
+**   SQLITE_OK                  gone, or left as it is
+**   SQLITE_READONLY_DIRECTORY, SQLITE_IOERR, ...   still there
+*/
+int prillFileRmdir(sqlite3_vfs *pVfs, const char *zDir){
+  int (*xRmdir)(const char*) = (int(*)(const char*))fileSyscall(pVfs, "rmdir");
+  if( xRmdir==0 ) xRmdir = rmdir;
+  if( xRmdir(zDir)==0 ) return SQLITE_OK;
+  if( errno==ENOENT || errno==ENOTEMPTY || errno==EEXIST ) return SQLITE_OK;
+  return fileErrno("rmdir", zDir, errno);
+}
+
+/*
+** The kernel's boot id: it changes with every boot, and so tells a store
+** that what was not synced may be gone.  "unknown" where /proc does not say;
+** a store then cannot tell, and takes every process for the same boot.
+*/
+void prillFileBootId(char zOut[40]){
+  static const char zPath[] = "/proc/sys/kernel/random/boot_id";
+  int fd;
+  ssize_t n = 0;
+  if( zFileBoot[0] ){
+    memcpy(zOut, zFileBoot, sizeof(zFileBoot));
+    return;
+  }
+  memset(zOut, 0, 40);
+  fd = open(zPath, O_RDONLY|O_CLOEXEC);
+  if( fd>=0 ){
+    n = read(fd, zOut, 36);
+    if( close(fd) ) n = 0;
+  }
+  if( n!=36 ) memcpy(zOut, "unknown", 8);
+}
+
+/* Pretend another boot id, cut at 39 characters; NULL or "": the kernel's. */
+void prillFileSetBootId(const char *z){
+  size_t n = z ? strlen(z) : 0;
+  n = PRILL_MIN(n, sizeof(zFileBoot)-1);
+  memset(zFileBoot, 0, sizeof(zFileBoot));
+  if( n ) memcpy(zFileBoot, z, n);
+}

@@ -1,0 +1,423 @@
+/*
+** prillStore.h: the store's structures and interfaces (layers 3 and 5).
+** Included by prillInt.h alone.
+*/
+#ifndef PRILLSTORE_H
+#define PRILLSTORE_H
+
+/**************************************************************************
+** Layer 3, store.
+**
+** One PrillConn a connection; one PrillStore a schema ("main", "aux1", ...)
+** of it that has been used; PrillTopic and PrillPart are its cached catalog.
+** What is cached is always the committed state of the snapshot that had
+** iDataVersion, except while bDirty says this transaction changed the
+** catalog: then it is what the transaction sees and is read anew.
+*/
+typedef struct PrillStore PrillStore;
+typedef struct PrillTopic PrillTopic;
+typedef struct PrillPart PrillPart;
+typedef struct PrillChunk PrillChunk;
+typedef struct PrillExtent PrillExtent;
+typedef struct PrillSeg PrillSeg;
+typedef struct PrillWrite PrillWrite;
+typedef struct PrillStage PrillStage;
+
+/* Cached statements, by number.  store.c has their texts. */
+enum {
+  STMT_STATE, STMT_TOPICS, STMT_PARTS, STMT_PART, STMT_SEGS, STMT_TAIL, STMT_FRAME0,
+  STMT_INDEX, STMT_PUT_FRAME, STMT_PUT_PART, STMT_PUT_SEG, STMT_PUT_INDEX, STMT_DEL_INDEX,
+  STMT_PUT_TRASH, STMT_SET_STATE, STMT_PUT_GAP, STMT_N
+};
+
+struct PrillConn {
+  sqlite3 *db;
+  int nRef;               /* modules and functions registered with it */
+  PrillStore *pStores;    /* linked by pNext */
+  char *zErr;             /* last prillError text */
+  i64 iLastOff;           /* offset of the last INSERTed record, -1 none */
+  int iLastPart;          /* its partition, -1 none */
+  int iRobin;             /* round_robin's place */
+};
+
+/* What the database says of one partition: the committed truth. */
+struct PrillExtent {
+  i64 iLogStart;          /* first readable offset */
+  i64 iSegEnd;            /* first offset not in the segments */
+  i64 iBase;              /* base offset of the active segment, -1: none */
+  i64 iGen;               /* its generation */
+  i64 nByte;              /* its committed bytes */
+  i64 nSynced;            /* of these, known to be on disk */
+  i64 nRec;               /* records in it */
+  i64 iFirstTs;           /* timestamp of its first batch, for rolling by age */
+  i64 iMaxTs;             /* greatest timestamp in it, -1 none */
+  i64 iMaxTsOff;          /* last offset of the batch that has it */
+  i64 iMinTs;             /* least timestamp in it */
+  i64 nAllByte;           /* committed bytes of all segments, the active one too */
+  i64 nAllRec;            /* records of all segments */
+  i64 iSegVer;            /* rises when the segment list changes */
+  i64 iEpoch;             /* leader epoch for new batches */
+};
+
+/* One segment in a partition's list; the active one is the last and has its
+** figures in the extent. */
+struct PrillSeg {
+  i64 iBase, iGen;
+  i64 iEnd;               /* first offset after it; active: -1 */
+  i64 nByte, nRec;
+  i64 iMinTs, iMaxTs;
+  u8 bSealed;
+  PrillIndex index;       /* loaded on first use */
+  u8 bIndex;              /* index is loaded */
+};
+
+/* Records of one partition with consecutive offsets, in memory: a piece of
+** the tail or of a stage.  buf holds encoded records without a batch header,
+** deltas against iBase and iBaseTs.  Reference counted; bytes only grow. */
+struct PrillChunk {
+  int nRef;
+  i32 nRec;
+  u8 bGone;               /* taken back by a rollback: open scans end here */
+  i64 iEpoch;
+  i64 iBase, iNext;       /* first offset, and the one after the last */
+  i64 iBaseTs, iMaxTs, iMinTs;
+  PrillBuf buf;
+};
+PrillChunk *prillChunkNew(int *pRc, i64 iBase, i64 iBaseTs, i64 iEpoch);
+PrillChunk *prillChunkRef(PrillChunk*);
+void prillChunkUnref(PrillChunk*);                     /* NULL is harmless */
+/* Append one record; p->iOff is iNext. */
+void prillChunkAppend(int *pRc, PrillChunk*, const PrillRecord *p);
+
+/* Reference counted: its topic, a stage and every scan hold it. */
+struct PrillPart {
+  int nRef;
+  PrillStore *pStore;
+  PrillTopic *pTopic;     /* NULL once the topic has left the cache */
+  u8 aUuid[16];           /* the topic's */
+  int iPid;               /* number in the store: never reused */
+  int iPart;              /* number in the topic */
+  PrillExtent x;          /* committed, valid while iSeen>=pStore->iForeign */
+  i64 iSeen;
+  PrillChunk **apTail;    /* live chunks of the tail, in offset order */
+  int nTail, nTailAlloc;
+  i64 nTailByte;
+  PrillSeg *aSeg;         /* segment list, valid while iSegSeen==x.iSegVer */
+  int nSeg;
+  i64 iSegSeen;
+  PrillWrite *pWrite;     /* this transaction's records, or NULL (stage.c) */
+  i64 iOwnBase, iOwnGen, iOwnTo;  /* bytes above the end that are ours: up to iOwnTo */
+  i64 iSyncTime;          /* flush.ms: when this connection last synced it */
+  i64 iRewind;            /* counts rollbacks of batches: open scans compare */
+  i64 iBadBase, iBadGen;  /* segment closed for appends after a failed write (R7) */
+  PrillPart *pHash;       /* next in pStore->apPart's bucket */
+};
+
+struct PrillTopic {
+  PrillStore *pStore;
+  PrillTopic *pNext;
+  i64 iTopic;             /* row id */
+  char *zName;
+  char *zDoor;            /* table that made it, or NULL */
+  u8 aUuid[16];
+  PrillConfig cfg;
+  int nPart;
+  PrillPart **apPart;     /* by number in the topic */
+  int nRef;               /* cursors and doors; the cache's own counts too */
+  u8 bGone;               /* no longer in the catalog */
+};
+
+struct PrillStore {
+  PrillConn *pConn;
+  PrillStore *pNext;
+  int nRef;
+  char *zSchema;
+  char *zDb;              /* database file, "" for :memory: and temporary ones */
+  char *zDir;             /* log directory, NULL where there can be none */
+  sqlite3_vfs *pVfs;
+  sqlite3_stmt *aStmt[STMT_N];
+  /* The cached state row */
+  u8 bLoaded;             /* the caches are those of iDataVersion */
+  u8 bExists;             /* the store's tables are there */
+  u8 bDirty;              /* this transaction changed the catalog */
+  u8 bHeld;               /* STMT_STATE is open and holds the snapshot */
+  u8 bDirRow;             /* the state row says the directory is in use */
+  u8 eDir;                /* directory: 0 not looked at, 1 ours, 2 missing or foreign */
+  u8 eFlush;              /* PRILL_FLUSH_COMMIT or PRILL_FLUSH_OS */
+  u8 bReboot;             /* the kernel's boot id differs from the state row's */
+  u32 iDataVersion;
+  i64 iCatalog, iExtent;  /* the state row's change counters */
+  i64 iForeign;           /* iExtent when another connection last moved it: a
+                          ** partition's x is current when iSeen>=iForeign */
+  i64 msFlush;            /* flush.ms, -1: never by time */
+  u8 aId[16];
+  char zBoot[40];
+  PrillTopic *pTopics;    /* by name order of loading */
+  PrillPart **apPart;     /* hash by iPid */
+  int nPart, nBucket;
+  /* The ring of frames (tail.c) */
+  i64 iRingGen;           /* its turn */
+  i64 nSlot;              /* slots of this turn in use */
+  i64 nRingByte;          /* bytes of the frames in them */
+  u32 iRingCrc;           /* checksum of the last frame read or written */
+  i64 nLiveByte;          /* sum of the partitions' nTailByte */
+  int nLivePart;          /* partitions with nTail>0 */
+  u8 bTail;               /* the cached tail is valid */
+  u8 bTailOff;            /* a reader pins the WAL: write directly */
+  PrillStage *pStage;     /* the open transaction, or NULL (stage.c) */
+  i64 iCut;               /* counts rollbacks */
+  void *pFiles;           /* open segment files (part.c) */
+  i64 nFailed;            /* failed appends, for prill_debug() */
+};
+
+/* store.c: opening, refreshing, statements, the state row, transactions.
+**
+** Get: the store of a schema (NULL: main), with a reference; Put gives it
+** back.  The store need not exist in the database yet. */
+int prillStoreGet(PrillConn*, const char *zSchema, PrillStore**);
+void prillStorePut(PrillStore*);
+/* Make the caches agree with the statement's snapshot.  Call at the start of
+** every cursor and every write.  Afterwards bExists tells whether there is a
+** store; without one all lists are empty. */
+int prillStoreRefresh(PrillStore*);
+/* Refuse, in DESIGN's words, when the log directory is missing or foreign. */
+int prillStoreCheckDir(PrillStore*);
+/* Make sure the log directory exists and is this store's; part.c calls it
+** before the first file. */
+int prillStoreMakeDir(PrillStore*);
+/* Create the store's tables where they are missing, as the virtual table
+** prill_store.  In a write transaction.  Tables is what its xCreate runs. */
+int prillStoreCreate(PrillStore*);
+int prillStoreTables(PrillStore*);
+/* A cached statement, reset and unbound; NULL with *pRc and an error text. */
+sqlite3_stmt *prillStoreStmt(PrillStore*, int eStmt, int *pRc);
+/* Reset it; an error of its last step goes to *pRc with its text. */
+void prillStoreDone(PrillStore*, sqlite3_stmt*, int *pRc);
+/* Run SQL text in which every "%w" (with its quotes) stands for the schema;
+** the rest is sqlite3_mprintf's.  Keeps last_insert_rowid. */
+int prillStoreExec(PrillStore*, const char *zFmt, ...);
+/* Prepare SQL in the same manner; the caller finalizes. */
+int prillStorePrepare(PrillStore*, sqlite3_stmt**, const char *zFmt, ...);
+/* The catalog was written by this transaction: bump its counter in the state
+** row and read it anew at the next refresh. */
+int prillStoreCatalogChanged(PrillStore*);
+PrillTopic *prillStoreTopic(PrillStore*, const char *zName);   /* cached, or NULL */
+PrillPart *prillStorePart(PrillStore*, i64 iPid);              /* cached, or NULL */
+/* PRAGMA synchronous of the schema now: 0 OFF, 1 NORMAL, 2 FULL, 3 EXTRA. */
+int prillStoreSyncLevel(PrillStore*, int *pLevel);
+
+/* Transactions: every module that can write calls these from its methods of
+** the same names; the first of each does the work of all. */
+int prillStoreBegin(PrillStore*);
+int prillStoreSync(PrillStore*);
+void prillStoreCommit(PrillStore*);
+void prillStoreRollback(PrillStore*);
+int prillStoreSavepoint(PrillStore*, int iSavepoint);
+int prillStoreRelease(PrillStore*, int iSavepoint);
+int prillStoreRollbackTo(PrillStore*, int iSavepoint);
+
+/* catalog.c: topics and partitions as rows.  All need prillStoreBegin first;
+** none commits.  Names are checked; errors name the topic. */
+int prillCatalogLoad(PrillStore*);
+void prillCatalogFree(PrillStore*);
+void prillTopicUnref(PrillTopic*);                           /* NULL is harmless */
+int prillCatalogCreate(PrillStore*, const char *zName, int nPart, const PrillConfig*,
+                       const char *zDoor, PrillTopic **pp);
+int prillCatalogDrop(PrillStore*, const char *zName);
+int prillCatalogRename(PrillStore*, const char *zOld, const char *zNew);
+int prillCatalogSetDoor(PrillStore*, const char *zName, const char *zDoor);
+int prillCatalogAlter(PrillStore*, const char *zName, const PrillConfig*);
+int prillCatalogAddPartitions(PrillStore*, const char *zName, int nPart);
+/* Check that zFunc is an SQL function of three arguments flagged innocuous. */
+int prillCatalogCheckFunc(PrillStore*, const char *zFunc);
+
+/* part.c: a partition's extent, segments, open files and direct writes. */
+int prillPartLoad(PrillPart*);                  /* make x current */
+int prillPartSegs(PrillPart*);                  /* make aSeg current */
+int prillPartIndex(PrillPart*, int iSeg);       /* make aSeg[iSeg].index current */
+int prillPartAhead(PrillPart*, i64 *pnBudget, int *pbSynced);   /* upkeep: sync, zero-fill */
+/* First offset after the committed log; after this transaction's records. */
+i64 prillPartEnd(const PrillPart*);
+i64 prillPartNext(const PrillPart*);
+/* Records (live) and bytes: committed. */
+i64 prillPartRecords(const PrillPart*);
+/* Read n bytes of a segment at iPos. */
+int prillPartRead(PrillPart*, i64 iBase, i64 iGen, void *a, i64 n, i64 iPos);
+/* Path of a segment's file, zExt "log", "index" or "timeindex" ("": of the
+** partition's directory): sqlite3_mprintf text, relative to the log directory. */
+char *prillPartPath(const PrillPart*, i64 iBase, i64 iGen, const char *zExt);
+PrillPart *prillPartNew(PrillTopic*, int iPid, int iPart);   /* one reference */
+void prillPartUnref(PrillPart*);                             /* NULL is harmless */
+void prillFilesClose(PrillStore*);
+int prillFilesCount(PrillStore*);
+
+/* The records of one partition in one transaction, on their way.  While
+** bDirect is 0 they are chunks in memory for the transaction's frame; then
+** they are batches in the segment above its committed end: x is the extent as
+** it will be, aSeg what happened to segments, buf the bytes not yet written. */
+typedef struct PrillWriteSeg PrillWriteSeg;
+struct PrillWriteSeg {
+  i64 iBase, iGen;
+  u8 bNew;                /* made by this transaction */
+  u8 bSealed;             /* will be sealed: figures below are final */
+  u8 bUncut;              /* foreign bytes lie above its end: leave them */
+  i64 iEnd, nByte, nRec, iMinTs, iMaxTs, iMaxTsOff;
+  PrillIndex index;       /* entries added by this transaction */
+};
+struct PrillWrite {
+  PrillPart *pPart;       /* referenced */
+  PrillTopic *pTopic;     /* referenced */
+  PrillWrite *pNext;      /* in the stage's list */
+  i64 iNext;              /* next offset to assign */
+  int iRun;               /* its last run in the stage, -1 none */
+  i64 nRaw;               /* bytes in chunks */
+  u8 bDirect;             /* batches in the segment, not chunks for the frame */
+  u8 bSpill;              /* xSync chose to empty its tail */
+  u8 bRepair;             /* its extent changed by repair: the row must be written */
+  u8 bRoll;               /* the active segment takes no more bytes */
+  i64 iGapFirst, iGapLast;/* offsets repair found lost; last<first: none */
+  PrillExtent x;
+  PrillWriteSeg *aSeg;    /* the active segment it began with, then new ones */
+  int nSeg, nSegAlloc;
+  PrillBuf buf;           /* bytes for [iBufPos, iBufPos+buf.n) of the active segment */
+  i64 iBufPos;
+};
+/* Begin writing directly: the live tail goes first. */
+int prillWriteStart(PrillWrite*);
+/* Append the records of nChunk chunks as batches of at most batch.size. */
+int prillWriteChunks(PrillWrite*, PrillChunk**, int nChunk);
+int prillWriteFlush(PrillWrite*);               /* buf to the file */
+int prillWriteFiles(PrillWrite*);               /* all bytes to files: seal, indexes */
+int prillWriteSync(PrillWrite*);                /* and those to the disk */
+int prillWriteRows(PrillWrite*);                /* extent, segments, index entries */
+/* The transaction has ended; bReached: its xSync had begun. */
+void prillWriteDone(PrillWrite*, int bCommit, int bReached);
+/* Back to how it was: the run that began there is taken back. */
+void prillWriteRewind(PrillWrite*, const PrillExtent*, int nSeg, int nIndex);
+void prillWriteFree(PrillWrite*);
+/* After a reboot: find the last valid batch past what was synced, lower the
+** extent to it, note the gap. */
+int prillWriteRepair(PrillWrite*);
+
+/* tail.c: the ring of frames. */
+int prillTailLoad(PrillStore*);                 /* make every apTail current */
+void prillTailReset(PrillStore*);
+void prillTailDrop(PrillPart*);                 /* forget one partition's tail */
+void prillTailPrune(PrillPart*);                /* forget what its segments hold */
+int prillTailAdd(PrillPart*, PrillChunk*);      /* takes a reference */
+i64 prillTailLimit(PrillStore*, int nPart);     /* bytes the ring may hold */
+/* Frame bytes: begin with the turn, add chunks, close. */
+void prillFrameBegin(int *pRc, PrillBuf*, i64 iTurn);
+void prillFrameAdd(int *pRc, PrillBuf*, int iPid, const PrillChunk*);
+void prillFrameEnd(int *pRc, PrillBuf*);
+int prillFramePut(PrillStore*, i64 iSlot, const PrillBuf*);
+
+/* stage.c: one transaction's records and the walk at COMMIT.
+**
+** Append one record: pRec's key, value, headers, iTs; its offset is assigned
+** and returned in pRec->iOff.  The partition must be current (after Begin).
+** SQLITE_TOOBIG when larger than max.message.bytes.  Runs no SQL that writes. */
+int prillStageAppend(PrillPart*, PrillRecord *pRec);
+/* Bytes and records staged and not yet committed, for prill_debug(). */
+i64 prillStageBytes(PrillStore*);
+
+/* The open transaction.  aRun lists, in the order they came, stretches of one
+** partition's records with no savepoint between them; a savepoint's mark is a
+** number of runs. */
+typedef struct PrillRun PrillRun;
+struct PrillRun {
+  PrillWrite *pWrite;
+  int iPrev;              /* the partition's run before it, -1 */
+  i64 iBase, iNext;       /* its offsets */
+  PrillChunk *pChunk;     /* its records still in memory, or NULL */
+  u8 bEnc;                /* some of it is batches in the write; before that it was: */
+  PrillExtent before;
+  int nSegBefore, nIndexBefore;
+};
+struct PrillStage {
+  PrillStore *pStore;
+  PrillWrite *pWrites;
+  PrillRun *aRun;
+  int nRun, nRunAlloc;
+  int *aMark;             /* aMark[i]: runs when savepoint i was opened, -1 not told */
+  int nMark, nMarkAlloc;
+  int iTop;               /* runs below this may not grow: the newest mark */
+  int nMarkSync;          /* marks there were when xSync wrote rows */
+  int eLevel;             /* PRAGMA synchronous, -1 not asked yet */
+  i64 nByte;              /* bytes in memory */
+  u8 bSynced;             /* xSync has done all there is */
+  u8 bReached;            /* an xSync began: files written are not ours any more */
+  u8 bRows;               /* xSync wrote rows */
+  u8 bState;              /* of these, extents: the state row's counter moved */
+  u8 bRing;               /* xSync wrote frames; the ring is then: */
+  u8 bFold;               /* with others' records folded in: reload */
+  i64 iTurn, nSlot, nRing;
+  u32 iCrc;
+  PrillBuf frame;
+};
+/* PRAGMA synchronous as this transaction has it. */
+int prillStageLevel(PrillStage*, int *pLevel);
+
+/* scan.c: the merging cursor over segments, tail and own stage of one
+** partition.  Its end is fixed when it opens. */
+typedef struct PrillScan PrillScan;
+typedef struct PrillRange PrillRange;
+struct PrillRange {
+  i64 iFrom;              /* first offset wanted (0: from the log start) */
+  i64 iTo;                /* last offset wanted, PRILL_I64MAX: to the end */
+  i64 iTsFrom, iTsTo;     /* timestamps wanted, both ends included; I64MIN/MAX: all */
+  u8 bDesc;               /* newest first */
+  u8 bOffsets;            /* the caller reads only iOff: records may not be decoded */
+};
+int prillScanOpen(PrillPart*, const PrillRange*, PrillScan**);
+/* SQLITE_ROW with *pRec filled (pointers good until the next call),
+** SQLITE_DONE, or an error.  Records outside the range are never returned. */
+int prillScanNext(PrillScan*, PrillRecord *pRec);
+/* Pass over n records that would have been returned; *pnDone: how many. */
+int prillScanSkip(PrillScan*, i64 n, i64 *pnDone);
+/* The batch of the current record.  Staged and tail records made here have
+** iProducer -1 and iBase the chunk's base. */
+const PrillBatch *prillScanBatch(PrillScan*);
+void prillScanClose(PrillScan*);
+/* Read the whole batch that has offset iOff, or the first after it, verbatim,
+** committed data only: prill_batches and later prilld's fetch.  SQLITE_ROW with
+** *pHdr, its bytes in *pBuf; *piWhere: 0 segment, 1 tail; *piPos byte position;
+** *pbValid: its CRC holds.  SQLITE_DONE past the end. */
+int prillScanBatchAt(PrillPart*, i64 iOff, PrillBatch *pHdr, PrillBuf *pBuf,
+                     int *piWhere, i64 *piPos, int *pbValid);
+
+/* trim.c: retention and trash. */
+/* Bounded upkeep in autocommit: unlink what is durably dropped, roll by age,
+** spill, zero-fill.  *pnLeft 0 when nothing is left to do. */
+int prillTrimMaintain(PrillStore*, int *pnLeft);
+/* Raise a partition's log start offset (UPDATE prill_partitions). */
+int prillTrimLogStart(PrillPart*, i64 iOff);
+
+/* check.c: append one problem a line to *pBuf; nothing when all is well. */
+int prillCheckStore(PrillStore*, PrillBuf*);
+
+/**************************************************************************
+** Layer 5, sql.
+**
+** vtab_store.c: module prill_store, whose shadow tables hold the catalog.
+** vtab_topic.c: module topic, and prill_records.
+** vtab_admin.c: prill_topics, prill_partitions, prill_segments, prill_batches,
+** prill_config.  func.c: the functions.  Each Init registers with the
+** connection; PrillConn is reference counted through the destructors given to
+** sqlite3_create_module_v2 and sqlite3_create_function_v2.
+*/
+int prillVtabStoreInit(PrillConn*);
+/* Make prill_store a party to the transaction, so that it is told of COMMIT:
+** before a topic's table goes. */
+int prillVtabStoreJoin(PrillStore*);
+int prillVtabTopicInit(PrillConn*);
+int prillVtabAdminInit(PrillConn*);
+int prillFuncInit(PrillConn*);
+/* +1 reference, for a module's or function's pAux; prillConnUnref is the
+** destructor. */
+void *prillConnRef(PrillConn*);
+void prillConnUnref(void*);
+/* Move the connection's error text into a virtual table's zErrMsg. */
+int prillVtabError(sqlite3_vtab*, PrillConn*, int rc);
+
+#endif /* PRILLSTORE_H */

@@ -1,0 +1,172 @@
+/*
+** record.c: one record inside a batch.
+**
+** Layer 1, codec.  Calls varint and buf.
+**
+** Bytes owned:
+**
+**   length           varint    bytes that follow
+**   attributes       1 byte    0; readers ignore it, as Kafka's do
+**   timestamp delta  varint    to the batch's base timestamp, 64 bits
+**   offset delta     varint    to the batch's base offset, 0..2^31-1
+**   key length       varint    -1: null
+**   key
+**   value length     varint    -1: null, a tombstone
+**   value
+**   header count     varint    >= 0
+**   each header:     varint    name length, >= 0
+**                              name, UTF-8
+**                    varint    value length, -1: null
+**                              value
+**
+** Invariants:
+**
+**   1. A decoded record's fields fill its length exactly, headers included,
+**      so whoever walks pHdr afterwards walks checked bytes.
+**   2. No pointer leaves a[0..aEnd), no length exceeds what is left of it.
+**   3. A timestamp delta may be any 64-bit number: the sum wraps, as in Java.
+**      An offset may not: it would name another record.
+*/
+#include "prillInt.h"
+
+/*
+** Read a signed varint at *pp, which moves past it.  0 on success.  Nearly
+** all of a record's varints take one byte: that case is inline.
+*/
+static inline int recordVarint(const u8 **pp, const u8 *aEnd, i64 *pOut){
+  const u8 *a = *pp;
+  int n;
+  if( a<aEnd && a[0]<0x80 ){
+    *pOut = (i64)(a[0]>>1) ^ -(i64)(a[0]&1);
+    *pp = a+1;
+    return 0;
+  }
+  n = prillVarintGet(a, aEnd, pOut);
+  *pp = a+n;
+  return n==0;
+}
+
+/*
+** A length and that many bytes.  A length of -1 gives a null pointer where
+** bNull allows it.  0 on success.
+*/
+static inline int recordBytes(const u8 **pp, const u8 *aEnd, int bNull,
+                              const u8 **pa, i32 *pn){
+  i64 n;
+  if( recordVarint(pp, aEnd, &n) ) return 1;
+  if( n>=0 && n<=aEnd-*pp && n<=0x7fffffff ){
+    *pa = *pp;
+    *pn = (i32)n;
+    *pp += n;
+    return 0;
+  }
+  *pa = 0;
+  *pn = -1;
+  return !(n==-1 && bNull);
+}
+
+/* 1 when a[0..aEnd) is exactly nHdr headers.  Each takes 2 bytes or more. */
+static int recordHeaders(const u8 *a, const u8 *aEnd, i64 nHdr){
+  i64 i;
+  if( nHdr>(aEnd-a)/2 ) return 0;
+  for(i=0; i<nHdr; i++){
+    const u8 *p;
+    i32 n;
+    if( recordBytes(&a, aEnd, 0, &p, &n) ) return 0;
+    if( recordBytes(&a, aEnd, 1, &p, &n) ) return 0;
+  }
+  return a==aEnd;
+}
+
+i64 prillRecordDecode(const u8 *a, const u8 *aEnd, i64 iBase, i64 iBaseTs,
+                      PrillRecord *p){
+  const u8 *aStart = a;
+  const u8 *aStop;
+  i64 nLen, dTs, dOff, nHdr;
+  if( recordVarint(&a, aEnd, &nLen) ) return 0;
+  if( nLen<1 || nLen>aEnd-a ) return 0;
+  aStop = a+nLen;
+  a++;
+  if( recordVarint(&a, aStop, &dTs) ) return 0;
+  if( recordVarint(&a, aStop, &dOff) ) return 0;
+  if( dOff<0 || dOff>0x7fffffff || iBase>PRILL_I64MAX-dOff ) return 0;
+  p->iTs = (i64)((u64)iBaseTs+(u64)dTs);
+  p->iOff = iBase+dOff;
+  if( recordBytes(&a, aStop, 1, &p->pKey, &p->nKey) ) return 0;
+  if( recordBytes(&a, aStop, 1, &p->pVal, &p->nVal) ) return 0;
+  if( recordVarint(&a, aStop, &nHdr) || nHdr<0 ) return 0;
+  p->pHdr = a;
+  if( nHdr==0 ){
+    if( a!=aStop ) return 0;
+    p->nHdr = p->nHdrByte = 0;
+  }else{
+    if( aStop-a>0x7fffffff || !recordHeaders(a, aStop, nHdr) ) return 0;
+    p->nHdr = (i32)nHdr;
+    p->nHdrByte = (i32)(aStop-a);
+  }
+  return aStop-aStart;
+}
+
+/* As prillVarintLen, with the one-byte case inline. */
+static inline int recordVarintLen(i64 v){
+  return v>=-64 && v<64 ? 1 : prillVarintLen(v);
+}
+static inline u8 *recordPut(u8 *a, i64 v){
+  if( v>=-64 && v<64 ){
+    *a = (u8)(((u64)v<<1) ^ (v<0 ? ~(u64)0 : 0));
+    return a+1;
+  }
+  return a+prillVarintPut(a, v);
+}
+
+/* Bytes after the length field. */
+static i64 recordBody(const PrillRecord *p, i64 dTs, i64 dOff){
+  i64 n = 1 + recordVarintLen(dTs) + recordVarintLen(dOff);
+  n += recordVarintLen(p->nKey) + (p->nKey>0 ? p->nKey : 0);
+  n += recordVarintLen(p->nVal) + (p->nVal>0 ? p->nVal : 0);
+  n += recordVarintLen(p->nHdr) + p->nHdrByte;
+  return n;
+}
+
+i64 prillRecordSize(const PrillRecord *p, i64 dTs, i64 dOff){
+  i64 n = recordBody(p, dTs, dOff);
+  return n + recordVarintLen(n);
+}
+
+/*
+** A nullable byte string: length and bytes.  The length decides what is null,
+** for SQLite hands out an empty blob as a null pointer.
+*/
+static inline u8 *recordPutBytes(u8 *a, const u8 *p, i32 n){
+  a = recordPut(a, n);
+  if( n<=0 ) return a;
+  memcpy(a, p, (size_t)n);
+  return a+n;
+}
+
+/*
+** The offset delta is i32 in every reader, so a larger one, or a record whose
+** length is, is SQLITE_TOOBIG.
+*/
+void prillRecordEncode(int *pRc, PrillBuf *pBuf, const PrillRecord *p, i64 dTs,
+                       i64 dOff){
+  i64 nBody = recordBody(p, dTs, dOff);
+  u8 *a;
+  if( *pRc==SQLITE_OK && (nBody>0x7fffffff || dOff<0 || dOff>0x7fffffff) ){
+    *pRc = SQLITE_TOOBIG;
+  }
+  a = prillBufRoom(pRc, pBuf, nBody+10);
+  if( a==0 ) return;
+  a = recordPut(a, nBody);
+  *a++ = 0;
+  a = recordPut(a, dTs);
+  a = recordPut(a, dOff);
+  a = recordPutBytes(a, p->pKey, p->nKey);
+  a = recordPutBytes(a, p->pVal, p->nVal);
+  a = recordPut(a, p->nHdr);
+  if( p->nHdrByte>0 ){
+    memcpy(a, p->pHdr, (size_t)p->nHdrByte);
+    a += p->nHdrByte;
+  }
+  pBuf->n = a-pBuf->a;
+}

@@ -1,0 +1,718 @@
+/*
+** stage.c: one transaction's records, its savepoints, and the walk at COMMIT.
+**
+** May call: base, codec, and store/part/tail beside it.
+**
+** Every module that can write forwards its transaction methods here.  The
+** first xBegin of a store (or the first INSERT after CREATE VIRTUAL TABLE, which
+** SQLite does not announce) opens a stage, the first xSync of a COMMIT does the
+** work of all its topics, the first xCommit or xRollback ends it.
+**
+** RECORDS go into runs: stretches of one partition with no savepoint between
+** their records.  A savepoint's mark is the number of runs; while it stands no
+** run below it grows; ROLLBACK TO takes back the runs above it.  A run's
+** records are a chunk in memory; once the partition has brought enough
+** (szDirect) they become batches in its segment, above the committed end, and
+** the live tail goes before them.
+**
+** xSync, in this order:
+**   plan    which partitions are written directly, which are spilled to make
+**           room in the ring, whether the ring turns
+**   files   all bytes to files, segments sealed
+**   sync    all those files (R3; not at OFF, and with flush=os only the sealed)
+**   rows    frame, extents, segments, index entries, state
+** and nothing of it is forgotten until xCommit or xRollback, since a COMMIT may
+** fail with SQLITE_BUSY after it and be tried again, with more records (R4).
+**
+**   I1  xUpdate runs no SQL that writes: ROLLBACK TO undoes rows, and we could
+**       not undo what they stand for.
+**   I2  Each xSync starts from the committed state in the caches, and repeats
+**       what an earlier one of the same transaction wrote, and more: a plan
+**       once made (bDirect, bSpill, a turn) stands until its rows are undone.
+**   I3  After an xSync has begun, files written are left alone on rollback:
+**       SQLite cannot tell us whether its own commit record reached the disk.
+**
+** Crash story: before SQLite's COMMIT record nothing is visible; after it
+** everything it refers to has been synced (part.c, I3).
+*/
+#include "prillInt.h"
+
+/**************************************************************************
+** The stage.
+*/
+int prillStageLevel(PrillStage *p, int *pLevel){
+  int rc = SQLITE_OK;
+  if( p->eLevel<0 ) rc = prillStoreSyncLevel(p->pStore, &p->eLevel);
+  *pLevel = p->eLevel;
+  return rc;
+}
+
+i64 prillStageBytes(PrillStore *p){
+  return p->pStage ? p->pStage->nByte : 0;
+}
+
+/* This transaction's write to a partition, made on first use. */
+static PrillWrite *stageWrite(int *pRc, PrillPart *pPart){
+  PrillStage *pStage = pPart->pStore->pStage;
+  PrillWrite *w = pPart->pWrite;
+  if( w || *pRc!=SQLITE_OK ) return w;
+  *pRc = prillPartLoad(pPart);
+  if( *pRc==SQLITE_OK && pPart->pTopic==0 ) *pRc = SQLITE_ABORT;
+  if( *pRc!=SQLITE_OK ) return 0;
+  w = (PrillWrite*)sqlite3_malloc64(sizeof(*w));
+  if( w==0 ){
+    *pRc = SQLITE_NOMEM;
+    return 0;
+  }
+  memset(w, 0, sizeof(*w));
+  w->pPart = pPart;
+  pPart->nRef++;
+  w->pTopic = pPart->pTopic;
+  w->pTopic->nRef++;
+  w->x = pPart->x;
+  w->iNext = prillPartEnd(pPart);
+  w->iRun = -1;
+  w->iGapLast = -1;
+  w->pNext = pStage->pWrites;
+  pStage->pWrites = w;
+  pPart->pWrite = w;
+  return w;
+}
+
+static void stageFree(PrillStage *p){
+  int i;
+  PrillWrite *w;
+  for(i=0; i<p->nRun; i++) prillChunkUnref(p->aRun[i].pChunk);
+  while( (w = p->pWrites)!=0 ){
+    p->pWrites = w->pNext;
+    prillWriteFree(w);
+  }
+  sqlite3_free(p->aRun);
+  sqlite3_free(p->aMark);
+  prillBufFree(&p->frame);
+  p->pStore->pStage = 0;
+  sqlite3_free(p);
+}
+
+/* The first write after a reboot: raise every partition's leader epoch, and
+** find what an unsynced segment has lost (R3). */
+static int stageRepair(PrillStore *p){
+  PrillTopic *pTopic;
+  int i;
+  int rc = SQLITE_OK;
+  for(pTopic=p->pTopics; rc==SQLITE_OK && pTopic; pTopic=pTopic->pNext){
+    for(i=0; rc==SQLITE_OK && i<pTopic->nPart; i++){
+      PrillWrite *w = stageWrite(&rc, pTopic->apPart[i]);
+      if( w ) rc = prillWriteRepair(w);
+      if( rc==SQLITE_OK && w->iGapLast>=w->iGapFirst ){
+        /* Chunks above the gap keep their offsets. */
+        w->iNext = PRILL_MAX(w->x.iSegEnd, w->x.iLogStart);
+        if( pTopic->apPart[i]->nTail ) w->iNext = prillPartEnd(pTopic->apPart[i]);
+      }
+    }
+  }
+  return rc;
+}
+
+int prillStoreBegin(PrillStore *p){
+  PrillStage *pStage;
+  int rc;
+  if( p->pStage ) return SQLITE_OK;
+  rc = prillStoreRefresh(p);
+  if( rc!=SQLITE_OK ) return rc;
+  pStage = (PrillStage*)sqlite3_malloc64(sizeof(*pStage));
+  if( pStage==0 ) return SQLITE_NOMEM;
+  memset(pStage, 0, sizeof(*pStage));
+  pStage->pStore = p;
+  pStage->eLevel = -1;
+  p->pStage = pStage;
+  if( p->bExists && p->bReboot ) rc = stageRepair(p);
+  if( rc!=SQLITE_OK ) stageFree(pStage);
+  return rc;
+}
+
+/**************************************************************************
+** Runs.
+*/
+
+/* A new run of the write's partition, the newest of all. */
+static PrillRun *stageNewRun(int *pRc, PrillStage *p, PrillWrite *w){
+  PrillRun *pRun;
+  if( *pRc!=SQLITE_OK ) return 0;
+  if( p->nRun>=p->nRunAlloc ){
+    int nAlloc = p->nRunAlloc*2 + 8;
+    PrillRun *a = (PrillRun*)sqlite3_realloc64(p->aRun, sizeof(*a)*(u64)nAlloc);
+    if( a==0 ){
+      *pRc = SQLITE_NOMEM;
+      return 0;
+    }
+    p->aRun = a;
+    p->nRunAlloc = nAlloc;
+  }
+  pRun = &p->aRun[p->nRun];
+  memset(pRun, 0, sizeof(*pRun));
+  pRun->pWrite = w;
+  pRun->iPrev = w->iRun;
+  pRun->iBase = pRun->iNext = w->iNext;
+  w->iRun = p->nRun++;
+  return pRun;
+}
+
+/* The runs of a write that have a chunk, oldest first: *pn of them, in
+** sqlite3_malloc memory of the caller (NULL when none). */
+static int *stageRuns(int *pRc, const PrillStage *p, const PrillWrite *w, int *pn){
+  int n = 0, i;
+  int *a;
+  for(i=w->iRun; i>=0; i=p->aRun[i].iPrev){
+    if( p->aRun[i].pChunk ) n++;
+  }
+  *pn = n;
+  if( n==0 || *pRc!=SQLITE_OK ) return 0;
+  a = (int*)sqlite3_malloc64(sizeof(int)*(u64)n);
+  if( a==0 ){
+    *pRc = SQLITE_NOMEM;
+    return 0;
+  }
+  for(i=w->iRun; i>=0; i=p->aRun[i].iPrev){
+    if( p->aRun[i].pChunk ) a[--n] = i;
+  }
+  return a;
+}
+
+/* Turn the chunks of nRun runs of one partition, which may be taken back only
+** together, into batches; they become one run, the first. */
+static int stageEncodeRuns(PrillStage *p, PrillWrite *w, const int *aRun, int nRun){
+  PrillRun *pRun = &p->aRun[aRun[0]];
+  PrillChunk **ap;
+  int i;
+  int rc;
+  ap = (PrillChunk**)sqlite3_malloc64(sizeof(*ap)*(u64)nRun);
+  if( ap==0 ) return SQLITE_NOMEM;
+  for(i=0; i<nRun; i++) ap[i] = p->aRun[aRun[i]].pChunk;
+  if( !pRun->bEnc ){
+    pRun->before = w->x;
+    pRun->nSegBefore = w->nSeg;
+    pRun->nIndexBefore = w->nSeg ? w->aSeg[w->nSeg-1].index.n : 0;
+    pRun->bEnc = 1;
+  }
+  rc = prillWriteChunks(w, ap, nRun);
+  for(i=0; rc==SQLITE_OK && i<nRun; i++){
+    w->nRaw -= ap[i]->buf.n;
+    p->nByte -= ap[i]->buf.n;
+    prillChunkUnref(ap[i]);
+    p->aRun[aRun[i]].pChunk = 0;
+    if( i>0 ) p->aRun[aRun[i]].iBase = p->aRun[aRun[i]].iNext;
+  }
+  if( rc==SQLITE_OK ) pRun->iNext = PRILL_MAX(pRun->iNext, w->x.iSegEnd);
+  sqlite3_free(ap);
+  return rc;
+}
+
+/* Turn all chunks of a direct write into batches, oldest first; neighbours
+** with no savepoint between them are joined. */
+static int stageEncode(PrillStage *p, PrillWrite *w){
+  int n, iFrom = 0;
+  int rc = SQLITE_OK;
+  int *aRun = stageRuns(&rc, p, w, &n);
+  while( rc==SQLITE_OK && iFrom<n ){
+    int iTo = iFrom+1;
+    while( iTo<n && aRun[iFrom]>=p->iTop ) iTo++;
+    rc = stageEncodeRuns(p, w, &aRun[iFrom], iTo-iFrom);
+    iFrom = iTo;
+  }
+  sqlite3_free(aRun);
+  return rc;
+}
+
+static int stageDirect(PrillStage *p, PrillWrite *w){
+  int rc = w->bDirect ? SQLITE_OK : prillWriteStart(w);
+  return rc==SQLITE_OK ? stageEncode(p, w) : rc;
+}
+
+/* The stage has outgrown memory: everything goes to the segments early, above
+** their committed ends. */
+static int stageEarly(PrillStage *p){
+  PrillWrite *w;
+  int rc = SQLITE_OK;
+  for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
+    if( w->nRaw>0 ) rc = stageDirect(p, w);
+    if( rc==SQLITE_OK ) rc = prillWriteFlush(w);
+  }
+  return rc;
+}
+
+int prillStageAppend(PrillPart *pPart, PrillRecord *pRec){
+  PrillStore *pStore = pPart->pStore;
+  PrillStage *p = pStore->pStage;
+  const PrillConfig *pCfg;
+  PrillWrite *w;
+  PrillRun *pRun;
+  i64 nRec, nBefore;
+  int rc = SQLITE_OK;
+  assert( p!=0 );
+  w = stageWrite(&rc, pPart);
+  if( rc!=SQLITE_OK ) return rc;
+  pCfg = &w->pTopic->cfg;
+  nRec = PRILL_MAX(pRec->nKey, 0) + PRILL_MAX(pRec->nVal, 0) + (i64)pRec->nHdrByte + 40;
+  if( nRec+PRILL_BATCH_HDR>pCfg->szMessage ) return SQLITE_TOOBIG;
+  p->bSynced = 0;
+  pRun = w->iRun>=p->iTop && w->iRun>=0 ? &p->aRun[w->iRun] : 0;
+  if( pRun && pRun->pChunk && pRun->pChunk->buf.n+nRec>pCfg->szBatch ){
+    if( w->bDirect ){
+      rc = stageEncode(p, w);
+      pRun = &p->aRun[w->iRun];
+    }else{
+      pRun = 0;
+    }
+  }else if( pRun==0 && w->bDirect ){
+    rc = stageEncode(p, w);
+  }
+  if( pRun==0 ) pRun = stageNewRun(&rc, p, w);
+  if( pRun && pRun->pChunk==0 ) pRun->pChunk = prillChunkNew(&rc, w->iNext, pRec->iTs, w->x.iEpoch);
+  if( rc!=SQLITE_OK ) return rc;
+  pRec->iOff = w->iNext;
+  nBefore = pRun->pChunk->buf.n;
+  prillChunkAppend(&rc, pRun->pChunk, pRec);
+  if( rc!=SQLITE_OK ) return rc;
+  nRec = pRun->pChunk->buf.n - nBefore;
+  pRun->iNext = ++w->iNext;
+  w->nRaw += nRec;
+  p->nByte += nRec;
+  if( pStore->zDir ){
+    if( !w->bDirect && w->nRaw>=(pStore->eFlush==PRILL_FLUSH_OS ? prillLimit.szDirectOs : prillLimit.szDirect) ){
+      rc = stageDirect(p, w);
+    }
+    if( rc==SQLITE_OK && p->nByte>prillLimit.szStage ) rc = stageEarly(p);
+  }
+  return rc;
+}
+
+/**************************************************************************
+** Savepoints.
+*/
+static void stageTop(PrillStage *p){
+  p->iTop = p->nMark && p->aMark[p->nMark-1]>0 ? p->aMark[p->nMark-1] : 0;
+}
+
+int prillStoreSavepoint(PrillStore *pStore, int iSavepoint){
+  PrillStage *p = pStore->pStage;
+  if( p==0 || iSavepoint<p->nMark ) return SQLITE_OK;      /* another table told us */
+  if( iSavepoint>=p->nMarkAlloc ){
+    int nAlloc = iSavepoint*2 + 8;
+    int *a = (int*)sqlite3_realloc64(p->aMark, sizeof(int)*(u64)nAlloc);
+    if( a==0 ) return SQLITE_NOMEM;
+    p->aMark = a;
+    p->nMarkAlloc = nAlloc;
+  }
+  /* Those not told of were opened before the first write: nothing of ours is
+  ** older than they are. */
+  while( p->nMark<iSavepoint ) p->aMark[p->nMark++] = 0;
+  p->aMark[p->nMark++] = p->nRun;
+  stageTop(p);
+  return SQLITE_OK;
+}
+
+int prillStoreRelease(PrillStore *pStore, int iSavepoint){
+  PrillStage *p = pStore->pStage;
+  if( p==0 ) return SQLITE_OK;
+  if( iSavepoint<p->nMark ) p->nMark = PRILL_MAX(iSavepoint, 0);
+  if( p->nMarkSync>p->nMark ) p->nMarkSync = p->nMark;
+  stageTop(p);
+  return SQLITE_OK;
+}
+
+int prillStoreRollbackTo(PrillStore *pStore, int iSavepoint){
+  PrillStage *p = pStore->pStage;
+  PrillWrite *w;
+  int iMark = 0, bBeforeSync;
+  if( p==0 ) return SQLITE_OK;
+  bBeforeSync = iSavepoint<p->nMarkSync || iSavepoint>=p->nMark;
+  /* A savepoint without a mark was opened before the stage: all of it goes. */
+  if( iSavepoint>=0 && iSavepoint<p->nMark ) iMark = p->aMark[iSavepoint];
+  while( p->nRun>iMark ){
+    PrillRun *pRun = &p->aRun[--p->nRun];
+    w = pRun->pWrite;
+    if( pRun->pChunk ){
+      w->nRaw -= pRun->pChunk->buf.n;
+      p->nByte -= pRun->pChunk->buf.n;
+      pRun->pChunk->bGone = 1;
+      prillChunkUnref(pRun->pChunk);
+    }
+    if( pRun->bEnc ) prillWriteRewind(w, &pRun->before, pRun->nSegBefore, pRun->nIndexBefore);
+    w->iNext = pRun->iBase;
+    w->iRun = pRun->iPrev;
+  }
+  if( iSavepoint+1<p->nMark ) p->nMark = PRILL_MAX(iSavepoint+1, 0);
+  stageTop(p);
+  pStore->iCut++;
+  p->bSynced = 0;
+  if( bBeforeSync ){
+    /* The rows an earlier xSync wrote are undone too, and its plan with them. */
+    for(w=p->pWrites; w; w=w->pNext) w->bSpill = 0;
+    p->bRows = p->bState = p->bRing = p->bFold = 0;
+    p->nMarkSync = 0;
+  }
+  return SQLITE_OK;
+}
+
+/**************************************************************************
+** The plan.
+*/
+static int stageHasRecords(const PrillStage *p, const PrillWrite *w){
+  int i;
+  for(i=w->iRun; i>=0; i=p->aRun[i].iPrev){
+    if( p->aRun[i].iNext>p->aRun[i].iBase ) return 1;
+  }
+  return 0;
+}
+
+/* Is the write still one of a topic in the catalog? */
+static int stageAlive(const PrillWrite *w){
+  PrillStore *pStore = w->pPart->pStore;
+  return w->pPart->pTopic && prillStorePart(pStore, w->pPart->iPid)==w->pPart;
+}
+
+/* Does it go to files? */
+static int stageToFile(const PrillStage *p, const PrillWrite *w){
+  return w->bSpill || (w->bDirect && stageHasRecords(p, w));
+}
+
+/* Bytes a partition has in the ring and in chunks: what a spill would move. */
+static i64 stageShare(const PrillPart *pPart){
+  return pPart->nTailByte + (pPart->pWrite ? pPart->pWrite->nRaw : 0);
+}
+
+/* Spill the largest shares, at most nSpill of them and until no more than
+** nKeep bytes are left of nLive. */
+static int stageSpill(PrillStage *p, i64 nLive, i64 nKeep){
+  PrillStore *pStore = p->pStore;
+  int n;
+  int rc = SQLITE_OK;
+  for(n=0; rc==SQLITE_OK && n<prillLimit.nSpill && nLive>nKeep; n++){
+    PrillPart *pBest = 0, *pPart;
+    PrillWrite *w;
+    int i;
+    for(i=0; i<pStore->nBucket; i++){
+      for(pPart=pStore->apPart[i]; pPart; pPart=pPart->pHash){
+        if( stageShare(pPart)==0 || (pPart->pWrite && (pPart->pWrite->bSpill || pPart->pWrite->bDirect)) ) continue;
+        if( pBest==0 || stageShare(pPart)>stageShare(pBest) ) pBest = pPart;
+      }
+    }
+    if( pBest==0 ) break;
+    nLive -= stageShare(pBest);
+    w = stageWrite(&rc, pBest);
+    if( rc!=SQLITE_OK ) break;
+    w->bSpill = 1;
+    rc = stageDirect(p, w);
+  }
+  return rc;
+}
+
+/* A reader that keeps the WAL from being reset makes every frame a growth of
+** it: while the WAL is beyond the limit, segments are written directly. */
+static void stageWalPin(PrillStore *p){
+  sqlite3_file *pWal = 0;
+  sqlite3_int64 n = 0;
+  p->bTailOff = 0;
+  if( sqlite3_file_control(p->pConn->db, p->zSchema, SQLITE_FCNTL_JOURNAL_POINTER, &pWal)!=SQLITE_OK ) return;
+  if( pWal==0 || pWal->pMethods==0 || pWal->pMethods->xFileSize(pWal, &n)!=SQLITE_OK ) return;
+  p->bTailOff = (u8)(n>prillLimit.szWalPin);
+}
+
+/* Decide what goes to files.  *pnNew: bytes for the frame. */
+static int stagePlan(PrillStage *p, i64 *pnNew){
+  PrillStore *pStore = p->pStore;
+  i64 nNew = 0, nLive, nLimit;
+  int nNewPart = 0;
+  PrillWrite *w;
+  int rc = SQLITE_OK;
+  *pnNew = 0;
+  if( pStore->zDir && (pStore->bTailOff || pStore->nSlot==0) ) stageWalPin(pStore);
+  for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
+    if( !stageAlive(w) ) continue;
+    if( w->bDirect ){
+      rc = stageEncode(p, w);
+    }else if( w->nRaw>0 && pStore->zDir ){
+      int eLevel = 1;
+      if( w->nRaw>=prillLimit.szDirectOs && pStore->eFlush!=PRILL_FLUSH_OS ) rc = prillStageLevel(p, &eLevel);
+      if( rc==SQLITE_OK && (pStore->bTailOff
+       || (w->nRaw>=prillLimit.szDirectOs && (eLevel==0 || pStore->eFlush==PRILL_FLUSH_OS))) ){
+        rc = stageDirect(p, w);
+      }
+    }
+    if( !w->bDirect && w->nRaw>0 ){
+      nNew += w->nRaw + 32;
+      if( w->pPart->nTail==0 ) nNewPart++;
+    }
+  }
+  if( rc!=SQLITE_OK || nNew==0 || pStore->zDir==0 ){
+    *pnNew = nNew;
+    return rc;
+  }
+  nLimit = prillTailLimit(pStore, pStore->nLivePart+nNewPart);
+  nLive = pStore->nLiveByte + nNew;
+  if( p->bRing && p->bFold ){
+    /* The turn made by an earlier xSync stands (I2). */
+  }else if( pStore->nRingByte+nNew>nLimit ){
+    rc = stageSpill(p, nLive, pStore->nLivePart+nNewPart<=prillLimit.nSpill ? 0 : nLimit/2);
+    p->bFold = 1;
+  }else if( pStore->nLivePart>prillLimit.nSpill && nLive>nLimit/2 ){
+    rc = stageSpill(p, nLive, nLimit/2);
+  }
+  for(nNew=0, w=p->pWrites; w; w=w->pNext){
+    if( stageAlive(w) && !w->bDirect && w->nRaw>0 ) nNew += w->nRaw+32;
+  }
+  *pnNew = nNew;
+  return rc;
+}
+
+/**************************************************************************
+** Frames.
+*/
+static int stagePutFrame(PrillStage *p){
+  int rc = SQLITE_OK;
+  prillFrameEnd(&rc, &p->frame);
+  if( rc==SQLITE_OK ) rc = prillFramePut(p->pStore, p->nSlot, &p->frame);
+  if( rc!=SQLITE_OK ) return rc;
+  p->nSlot++;
+  p->nRing += p->frame.n;
+  p->iCrc = prillGet32(&p->frame.a[1]);
+  p->bRows = 1;
+  prillFrameBegin(&rc, &p->frame, p->iTurn);
+  return rc;
+}
+
+/* Add this transaction's chunks of one write to the frame. */
+static void stageAddWrite(int *pRc, PrillStage *p, PrillWrite *w){
+  int n, i;
+  int *aRun = stageRuns(pRc, p, w, &n);
+  for(i=0; *pRc==SQLITE_OK && i<n; i++){
+    prillFrameAdd(pRc, &p->frame, w->pPart->iPid, p->aRun[aRun[i]].pChunk);
+  }
+  sqlite3_free(aRun);
+}
+
+/* One partition's live tail as few chunks as may be: neighbours joined up to
+** a batch's size. */
+static int stageFoldPart(PrillStage *p, PrillPart *pPart){
+  PrillChunk *pWork = 0;
+  int i;
+  int rc = SQLITE_OK;
+  for(i=0; rc==SQLITE_OK && i<pPart->nTail; i++){
+    PrillChunk *pIn = pPart->apTail[i];
+    const u8 *a = pIn->buf.a, *aEnd = a+pIn->buf.n;
+    if( pWork && (pWork->iNext!=pIn->iBase || pWork->iEpoch!=pIn->iEpoch
+     || pWork->buf.n+pIn->buf.n>pPart->pTopic->cfg.szBatch) ){
+      prillFrameAdd(&rc, &p->frame, pPart->iPid, pWork);
+      prillChunkUnref(pWork);
+      pWork = 0;
+    }
+    if( pWork==0 ) pWork = prillChunkNew(&rc, pIn->iBase, pIn->iBaseTs, pIn->iEpoch);
+    while( rc==SQLITE_OK && a<aEnd ){
+      PrillRecord r;
+      i64 n = prillRecordDecode(a, aEnd, pIn->iBase, pIn->iBaseTs, &r);
+      if( n==0 || r.iOff!=pWork->iNext ){
+        rc = prillError(p->pStore->pConn, PRILL_CORRUPT, "topic %s partition %d: its tail is damaged; restore"
+                        " the database from a backup", pPart->pTopic->zName, pPart->iPart);
+        break;
+      }
+      prillChunkAppend(&rc, pWork, &r);
+      a += n;
+    }
+  }
+  if( pWork ) prillFrameAdd(&rc, &p->frame, pPart->iPid, pWork);
+  prillChunkUnref(pWork);
+  return rc;
+}
+
+/* The ring starts anew: what is live and stays goes first, in merged frames. */
+static int stageFold(PrillStage *p){
+  PrillStore *pStore = p->pStore;
+  PrillPart *pPart;
+  int i;
+  int rc = SQLITE_OK;
+  for(i=0; rc==SQLITE_OK && i<pStore->nBucket; i++){
+    for(pPart=pStore->apPart[i]; rc==SQLITE_OK && pPart; pPart=pPart->pHash){
+      if( pPart->nTail==0 || pPart->pTopic==0 || (pPart->pWrite && stageToFile(p, pPart->pWrite)) ) continue;
+      rc = stageFoldPart(p, pPart);
+      if( rc==SQLITE_OK && p->frame.n>prillLimit.szWrite ) rc = stagePutFrame(p);
+    }
+  }
+  return rc;
+}
+
+/* Are all live chunks on their way to segments? */
+static int stageRingEmpty(PrillStage *p){
+  PrillWrite *w;
+  int n = p->pStore->nLivePart;
+  for(w=p->pWrites; w; w=w->pNext){
+    if( w->pPart->nTail && stageToFile(p, w) ) n--;
+  }
+  return n<=0;
+}
+
+static int stageFrames(PrillStage *p, i64 nNew){
+  PrillStore *pStore = p->pStore;
+  PrillWrite *w;
+  int rc = SQLITE_OK;
+  int bTurn = p->bFold || (pStore->zDir && stageRingEmpty(p));
+  if( nNew==0 && !p->bFold && !p->bRing ) return SQLITE_OK;
+  p->iTurn = pStore->iRingGen + bTurn;
+  p->nSlot = bTurn ? 0 : pStore->nSlot;
+  p->nRing = bTurn ? 0 : pStore->nRingByte;
+  p->bRing = 1;
+  if( pStore->iRingGen==0 && !bTurn ) p->iTurn = 1;
+  prillFrameBegin(&rc, &p->frame, p->iTurn);
+  if( rc==SQLITE_OK && p->bFold ) rc = stageFold(p);
+  for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
+    if( stageAlive(w) && !w->bDirect && w->nRaw>0 ) stageAddWrite(&rc, p, w);
+  }
+  if( rc==SQLITE_OK ) rc = stagePutFrame(p);
+  return rc;
+}
+
+/**************************************************************************
+** xSync, xCommit, xRollback.
+*/
+static int stageStateRow(PrillStage *p){
+  PrillStore *pStore = p->pStore;
+  char zBoot[40];
+  PrillWrite *w;
+  int bDir = pStore->bDirRow;
+  int rc = SQLITE_OK;
+  sqlite3_stmt *pStmt = prillStoreStmt(pStore, STMT_SET_STATE, &rc);
+  if( rc!=SQLITE_OK ) return rc;
+  for(w=p->pWrites; w; w=w->pNext){
+    if( w->nSeg ) bDir = 1;
+  }
+  prillFileBootId(zBoot);
+  sqlite3_bind_int64(pStmt, 1, pStore->iExtent+1);
+  sqlite3_bind_text(pStmt, 2, zBoot, -1, SQLITE_TRANSIENT);
+  sqlite3_bind_int(pStmt, 3, bDir);
+  sqlite3_step(pStmt);
+  prillStoreDone(pStore, pStmt, &rc);
+  p->bRows = p->bState = 1;
+  return rc;
+}
+
+/* A small commit to a partition whose segment an OFF connection left unsynced
+** must not stand above a hole. */
+static int stageSyncBelow(PrillStage *p, PrillWrite *w){
+  int eLevel = 0;
+  int rc;
+  if( w->bDirect || w->nRaw==0 || w->x.nSynced>=w->x.nByte || p->pStore->zDir==0
+   || p->pStore->eFlush==PRILL_FLUSH_OS ) return SQLITE_OK;
+  rc = prillStageLevel(p, &eLevel);
+  return rc==SQLITE_OK && eLevel>0 ? stageDirect(p, w) : rc;
+}
+
+static int stageSync(PrillStage *p){
+  i64 iRowid = sqlite3_last_insert_rowid(p->pStore->pConn->db);
+  PrillWrite *w;
+  i64 nNew = 0;
+  int bState = p->bState;
+  int rc = SQLITE_OK;
+  for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
+    if( stageAlive(w) ) rc = stageSyncBelow(p, w);
+  }
+  if( rc==SQLITE_OK ) rc = stagePlan(p, &nNew);
+  for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
+    if( stageAlive(w) && stageToFile(p, w) ) rc = prillWriteFiles(w);
+  }
+  for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
+    if( stageAlive(w) && stageToFile(p, w) ) rc = prillWriteSync(w);
+  }
+  if( rc==SQLITE_OK ) rc = stageFrames(p, nNew);
+  for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
+    if( stageAlive(w) && (w->bRepair || stageToFile(p, w)) ){
+      rc = prillWriteRows(w);
+      bState = 1;
+    }
+  }
+  if( rc==SQLITE_OK && bState ) rc = stageStateRow(p);
+  sqlite3_set_last_insert_rowid(p->pStore->pConn->db, iRowid);
+  return rc;
+}
+
+int prillStoreSync(PrillStore *pStore){
+  PrillStage *p = pStore->pStage;
+  PrillWrite *w;
+  int rc = SQLITE_OK;
+  if( p==0 || p->bSynced || p->pWrites==0 ) return SQLITE_OK;
+  if( pStore->bDirty ) rc = prillStoreRefresh(pStore);
+  for(w=p->pWrites; w; w=w->pNext){
+    if( stageAlive(w) && (w->bRepair || w->bSpill || stageHasRecords(p, w)) ) break;
+  }
+  if( rc==SQLITE_OK && (w || p->bRows) ){
+    p->bReached = 1;
+    p->nMarkSync = p->nMark;
+    rc = stageSync(p);
+  }
+  if( rc==SQLITE_OK ) p->bSynced = 1;
+  return rc;
+}
+
+/* Move a write's chunks into its partition's tail. */
+static int stageKeepTail(PrillStage *p, PrillWrite *w){
+  int n, i;
+  int rc = SQLITE_OK;
+  int *aRun = stageRuns(&rc, p, w, &n);
+  for(i=0; rc==SQLITE_OK && i<n; i++) rc = prillTailAdd(w->pPart, p->aRun[aRun[i]].pChunk);
+  sqlite3_free(aRun);
+  return rc;
+}
+
+void prillStoreCommit(PrillStore *pStore){
+  PrillStage *p = pStore->pStage;
+  PrillWrite *w;
+  unsigned int v = 0;
+  int rc = SQLITE_OK;
+  if( p==0 ) return;
+  if( p->bState ){
+    pStore->iExtent++;
+    pStore->bReboot = 0;
+    prillFileBootId(pStore->zBoot);
+  }
+  for(w=p->pWrites; w; w=w->pNext){
+    if( !stageAlive(w) ) continue;
+    if( stageToFile(p, w) || w->bRepair ){
+      int bMoved = stageToFile(p, w);
+      if( w->nSeg ) pStore->bDirRow = 1;
+      prillWriteDone(w, 1, 1);
+      if( bMoved ) prillTailDrop(w->pPart);
+    }
+  }
+  if( p->bRing ){
+    if( p->iTurn!=pStore->iRingGen ){
+      int i;
+      PrillPart *pPart;
+      for(i=0; i<pStore->nBucket; i++){
+        for(pPart=pStore->apPart[i]; pPart; pPart=pPart->pHash) prillTailDrop(pPart);
+      }
+    }
+    for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
+      if( stageAlive(w) && !w->bDirect && w->nRaw>0 ) rc = stageKeepTail(p, w);
+    }
+    pStore->iRingGen = p->iTurn;
+    pStore->nSlot = p->nSlot;
+    pStore->nRingByte = p->nRing;
+    pStore->iRingCrc = p->iCrc;
+  }
+  if( rc!=SQLITE_OK || p->bFold ) prillTailReset(pStore);
+  stageFree(p);
+  sqlite3_file_control(pStore->pConn->db, pStore->zSchema, SQLITE_FCNTL_DATA_VERSION, &v);
+  pStore->iDataVersion = v;
+}
+
+void prillStoreRollback(PrillStore *pStore){
+  PrillStage *p = pStore->pStage;
+  PrillWrite *w;
+  int i;
+  if( p==0 ) return;
+  pStore->iCut++;
+  for(i=0; i<p->nRun; i++){
+    if( p->aRun[i].pChunk ) p->aRun[i].pChunk->bGone = 1;
+  }
+  for(w=p->pWrites; w; w=w->pNext) prillWriteDone(w, 0, p->bReached);
+  stageFree(p);
+}

@@ -1,0 +1,342 @@
+/*
+** tail.c: the tail, newest records inside the database: a ring of frames.
+**
+** May call: base, codec, and store/part beside it.
+**
+** A FRAME is one row of prill_store_tail, (slot INTEGER PRIMARY KEY, frame
+** BLOB): what one transaction brought to all partitions that were not written
+** directly.  Slots are 0, 1, 2, ... in commit order.  When the ring is full it
+** starts again at slot 0 in a new turn, after what is live has been moved to
+** segments or into the new turn's first frames.  Rows are overwritten in place
+** and never deleted: a small commit dirties one page.
+**
+**   byte  0      format, 1
+**         1..4   CRC-32C of bytes 5..end
+**         5..12  turn
+**         then for each chunk of records:
+**           uvarint  pid           number of the partition in the store
+**           uvarint  kind          0: records without a batch header
+**           varint   first offset
+**           varint   leader epoch
+**           uvarint  records       >= 1; offsets are consecutive
+**           varint   base timestamp
+**           varint   greatest timestamp - base timestamp
+**           varint   least timestamp - base timestamp
+**           uvarint  bytes
+**           bytes    records as in a batch, deltas against offset and timestamp
+**
+**   I1  The frames of the ring are slots 0..n-1, all of slot 0's turn; a row
+**       with another turn ends it.
+**   I2  A chunk is live when its first offset is not below its partition's
+**       segment end.  Chunks of partitions that are gone are dead.
+**   I3  Within a turn a partition's chunks rise in offset.
+**
+** Crash story: frames are rows; SQLite's COMMIT decides.
+*/
+#include "prillInt.h"
+
+#define FRAME_HDR 13
+
+/**************************************************************************
+** Chunks.
+*/
+PrillChunk *prillChunkNew(int *pRc, i64 iBase, i64 iBaseTs, i64 iEpoch){
+  PrillChunk *p;
+  if( *pRc!=SQLITE_OK ) return 0;
+  p = (PrillChunk*)sqlite3_malloc64(sizeof(*p));
+  if( p==0 ){
+    *pRc = SQLITE_NOMEM;
+    return 0;
+  }
+  memset(p, 0, sizeof(*p));
+  p->nRef = 1;
+  p->iBase = p->iNext = iBase;
+  p->iBaseTs = p->iMaxTs = p->iMinTs = iBaseTs;
+  p->iEpoch = iEpoch;
+  return p;
+}
+
+PrillChunk *prillChunkRef(PrillChunk *p){
+  p->nRef++;
+  return p;
+}
+
+void prillChunkUnref(PrillChunk *p){
+  if( p && --p->nRef==0 ){
+    prillBufFree(&p->buf);
+    sqlite3_free(p);
+  }
+}
+
+void prillChunkAppend(int *pRc, PrillChunk *p, const PrillRecord *pRec){
+  assert( pRec->iOff==p->iNext );
+  prillRecordEncode(pRc, &p->buf, pRec, (i64)((u64)pRec->iTs - (u64)p->iBaseTs), pRec->iOff - p->iBase);
+  if( *pRc!=SQLITE_OK ) return;
+  p->nRec++;
+  p->iNext++;
+  if( pRec->iTs>p->iMaxTs ) p->iMaxTs = pRec->iTs;
+  if( pRec->iTs<p->iMinTs ) p->iMinTs = pRec->iTs;
+}
+
+/**************************************************************************
+** A partition's list of live chunks.
+*/
+void prillTailDrop(PrillPart *pPart){
+  PrillStore *p = pPart->pStore;
+  int i;
+  if( pPart->nTail>0 ) p->nLivePart--;
+  p->nLiveByte -= pPart->nTailByte;
+  for(i=0; i<pPart->nTail; i++) prillChunkUnref(pPart->apTail[i]);
+  pPart->nTail = 0;
+  pPart->nTailByte = 0;
+}
+
+void prillTailPrune(PrillPart *pPart){
+  PrillStore *p = pPart->pStore;
+  int i = 0;
+  while( i<pPart->nTail && pPart->apTail[i]->iBase<pPart->x.iSegEnd ){
+    pPart->nTailByte -= pPart->apTail[i]->buf.n;
+    p->nLiveByte -= pPart->apTail[i]->buf.n;
+    prillChunkUnref(pPart->apTail[i++]);
+  }
+  if( i==0 ) return;
+  pPart->nTail -= i;
+  memmove(pPart->apTail, pPart->apTail+i, sizeof(pPart->apTail[0])*(size_t)pPart->nTail);
+  if( pPart->nTail==0 ) p->nLivePart--;
+}
+
+int prillTailAdd(PrillPart *pPart, PrillChunk *pChunk){
+  PrillStore *p = pPart->pStore;
+  if( pPart->nTail>=pPart->nTailAlloc ){
+    int nAlloc = pPart->nTailAlloc*2 + 8;
+    PrillChunk **ap = (PrillChunk**)sqlite3_realloc64(pPart->apTail, sizeof(*ap)*(u64)nAlloc);
+    if( ap==0 ) return SQLITE_NOMEM;
+    pPart->apTail = ap;
+    pPart->nTailAlloc = nAlloc;
+  }
+  if( pPart->nTail==0 ) p->nLivePart++;
+  pPart->apTail[pPart->nTail++] = prillChunkRef(pChunk);
+  pPart->nTailByte += pChunk->buf.n;
+  p->nLiveByte += pChunk->buf.n;
+  return SQLITE_OK;
+}
+
+/* Forget all chunks and the ring's place. */
+void prillTailReset(PrillStore *p){
+  int i;
+  for(i=0; i<p->nBucket; i++){
+    PrillPart *pPart;
+    for(pPart=p->apPart[i]; pPart; pPart=pPart->pHash) prillTailDrop(pPart);
+  }
+  p->nSlot = 0;
+  p->nRingByte = 0;
+  p->iRingGen = 0;
+  p->iRingCrc = 0;
+  p->bTail = 0;
+}
+
+/* Few partitions get a larger share each, so that a spill is worth a sync. */
+i64 prillTailLimit(PrillStore *p, int nPart){
+  i64 n;
+  if( p->zDir==0 ) return PRILL_I64MAX;
+  n = PRILL_MIN(4*prillLimit.szRingPart*nPart, 4*prillLimit.szRing);
+  n = PRILL_MAX(n, prillLimit.szRing);
+  n = PRILL_MAX(n, prillLimit.szRingPart*nPart);
+  return PRILL_MIN(n, prillLimit.mxRing);
+}
+
+/**************************************************************************
+** Frame bytes, out.
+*/
+void prillFrameBegin(int *pRc, PrillBuf *pBuf, i64 iTurn){
+  u8 *a;
+  pBuf->n = 0;
+  a = prillBufRoom(pRc, pBuf, FRAME_HDR);
+  if( *pRc!=SQLITE_OK ) return;
+  memset(a, 0, FRAME_HDR);
+  a[0] = 1;
+  prillPut64(&a[5], iTurn);
+  pBuf->n = FRAME_HDR;
+}
+
+void prillFrameAdd(int *pRc, PrillBuf *pBuf, int iPid, const PrillChunk *p){
+  prillBufUvarint(pRc, pBuf, (u64)iPid);
+  prillBufUvarint(pRc, pBuf, 0);
+  prillBufVarint(pRc, pBuf, p->iBase);
+  prillBufVarint(pRc, pBuf, p->iEpoch);
+  prillBufUvarint(pRc, pBuf, (u64)p->nRec);
+  prillBufVarint(pRc, pBuf, p->iBaseTs);
+  prillBufVarint(pRc, pBuf, (i64)((u64)p->iMaxTs - (u64)p->iBaseTs));
+  prillBufVarint(pRc, pBuf, (i64)((u64)p->iMinTs - (u64)p->iBaseTs));
+  prillBufUvarint(pRc, pBuf, (u64)p->buf.n);
+  prillBufAppend(pRc, pBuf, p->buf.a, p->buf.n);
+}
+
+void prillFrameEnd(int *pRc, PrillBuf *pBuf){
+  if( *pRc==SQLITE_OK ) prillPut32(&pBuf->a[1], prillCrc32c(0, &pBuf->a[5], pBuf->n-5));
+}
+
+int prillFramePut(PrillStore *p, i64 iSlot, const PrillBuf *pBuf){
+  int rc = SQLITE_OK;
+  sqlite3_stmt *pStmt = prillStoreStmt(p, STMT_PUT_FRAME, &rc);
+  if( rc!=SQLITE_OK ) return rc;
+  sqlite3_bind_int64(pStmt, 1, iSlot);
+  sqlite3_bind_blob64(pStmt, 2, pBuf->a, (u64)pBuf->n, SQLITE_STATIC);
+  sqlite3_step(pStmt);
+  prillStoreDone(p, pStmt, &rc);
+  sqlite3_bind_null(pStmt, 2);
+  return rc;
+}
+
+/**************************************************************************
+** Frame bytes, in.
+*/
+static int tailUvarint(const u8 **pa, const u8 *aEnd, i64 mx, i64 *pOut){
+  u64 v;
+  int n = prillUvarintGet(*pa, aEnd, &v);
+  *pa += n;
+  *pOut = (i64)v;
+  return n==0 || v>(u64)mx;
+}
+static int tailVarint(const u8 **pa, const u8 *aEnd, i64 *pOut){
+  int n = prillVarintGet(*pa, aEnd, pOut);
+  *pa += n;
+  return n==0;
+}
+
+/* The next chunk of a frame at *pa.  Returns 1 when malformed. */
+static int tailChunk(int *pRc, const u8 **pa, const u8 *aEnd, i64 *piPid, PrillChunk **pp){
+  i64 iKind, iBase, iEpoch, nRec, iBaseTs, dMax, dMin, nByte;
+  PrillChunk *p;
+  *pp = 0;
+  if( tailUvarint(pa, aEnd, 0x7fffffff, piPid)
+   || tailUvarint(pa, aEnd, 0, &iKind)
+   || tailVarint(pa, aEnd, &iBase)
+   || tailVarint(pa, aEnd, &iEpoch)
+   || tailUvarint(pa, aEnd, 0x7fffffff, &nRec)
+   || tailVarint(pa, aEnd, &iBaseTs)
+   || tailVarint(pa, aEnd, &dMax)
+   || tailVarint(pa, aEnd, &dMin)
+   || tailUvarint(pa, aEnd, aEnd-*pa, &nByte)
+   || nByte>aEnd-*pa || nRec<1 || nRec>nByte || iBase<0 || iBase>PRILL_I64MAX-nRec ) return 1;
+  p = prillChunkNew(pRc, iBase, iBaseTs, iEpoch);
+  if( p==0 ) return 0;
+  p->nRec = (i32)nRec;
+  p->iNext = iBase + nRec;
+  p->iMaxTs = (i64)((u64)iBaseTs + (u64)dMax);
+  p->iMinTs = (i64)((u64)iBaseTs + (u64)dMin);
+  prillBufAppend(pRc, &p->buf, *pa, nByte);
+  *pa += nByte;
+  if( *pRc!=SQLITE_OK ){
+    prillChunkUnref(p);
+    p = 0;
+  }
+  *pp = p;
+  return 0;
+}
+
+static int tailBad(PrillStore *p, i64 iSlot, const char *zWhy){
+  return prillError(p->pConn, PRILL_CORRUPT, "store \"%s\": frame %lld of the tail is damaged (%s);"
+                    " restore the database from a backup", p->zSchema, iSlot, zWhy);
+}
+
+/* Hang the chunks of one frame into their partitions. */
+static int tailReadFrame(PrillStore *p, i64 iSlot, const u8 *a, i64 n){
+  const u8 *aEnd = a+n;
+  int rc = SQLITE_OK;
+  if( prillCrc32c(0, a+5, n-5)!=prillGet32(a+1) ) return tailBad(p, iSlot, "checksum");
+  a += FRAME_HDR;
+  while( rc==SQLITE_OK && a<aEnd ){
+    PrillChunk *pChunk = 0;
+    PrillPart *pPart;
+    i64 iPid;
+    if( tailChunk(&rc, &a, aEnd, &iPid, &pChunk) ) return tailBad(p, iSlot, "layout");
+    if( rc!=SQLITE_OK ) return rc;
+    pPart = prillStorePart(p, iPid);
+    if( pPart ) rc = prillPartLoad(pPart);
+    if( rc==SQLITE_OK && pPart && pChunk->iBase>=pPart->x.iSegEnd ){
+      if( pPart->nTail && pChunk->iBase<pPart->apTail[pPart->nTail-1]->iNext ){
+        rc = tailBad(p, iSlot, "offsets go back");                          /* I3 */
+      }else{
+        rc = prillTailAdd(pPart, pChunk);
+      }
+    }
+    prillChunkUnref(pChunk);
+  }
+  return rc;
+}
+
+/* Are the frames known so far still those of the database?  Slot 0 tells the
+** turn; the last known slot must have the checksum remembered. */
+static int tailSame(PrillStore *p, int *pbSame, i64 *piTurn){
+  i64 aSlot[2];
+  int i;
+  int rc = SQLITE_OK;
+  *pbSame = 1;
+  *piTurn = -1;
+  aSlot[0] = 0;
+  aSlot[1] = p->nSlot-1;
+  for(i=0; rc==SQLITE_OK && i<2 && aSlot[i]>=0; i++){
+    sqlite3_stmt *pStmt = prillStoreStmt(p, STMT_FRAME0, &rc);
+    if( rc!=SQLITE_OK ) break;
+    sqlite3_bind_int64(pStmt, 1, aSlot[i]);
+    if( sqlite3_step(pStmt)==SQLITE_ROW && sqlite3_column_bytes(pStmt, 0)==FRAME_HDR ){
+      const u8 *a = (const u8*)sqlite3_column_blob(pStmt, 0);
+      if( a==0 ){
+        rc = SQLITE_NOMEM;
+      }else{
+        i64 iTurn = prillGet64(a+5);
+        if( i==0 ) *piTurn = iTurn;
+        if( iTurn!=p->iRingGen ) *pbSame = 0;
+        if( i==1 && prillGet32(a+1)!=p->iRingCrc ) *pbSame = 0;
+      }
+    }else{
+      *pbSame = 0;
+    }
+    prillStoreDone(p, pStmt, &rc);
+  }
+  if( p->nSlot==0 ) *pbSame = 0;
+  return rc;
+}
+
+/* Bring every partition's chunks up to the snapshot: read the frames after
+** those known, or all when the ring has turned. */
+int prillTailLoad(PrillStore *p){
+  sqlite3_stmt *pStmt;
+  int bSame = 0;
+  i64 iTurn = -1;
+  int rc;
+  if( p->bTail ) return SQLITE_OK;
+  rc = tailSame(p, &bSame, &iTurn);
+  if( rc!=SQLITE_OK ) return rc;
+  if( !bSame ){
+    prillTailReset(p);
+    p->iRingGen = iTurn>=0 ? iTurn : 0;
+  }
+  if( iTurn>=0 ){
+    pStmt = prillStoreStmt(p, STMT_TAIL, &rc);
+    if( pStmt ) sqlite3_bind_int64(pStmt, 1, p->nSlot);
+    while( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ){
+      const u8 *a = (const u8*)sqlite3_column_blob(pStmt, 1);
+      i64 n = sqlite3_column_bytes(pStmt, 1);
+      if( sqlite3_column_int64(pStmt, 0)!=p->nSlot ) break;
+      if( a==0 || n<FRAME_HDR || a[0]!=1 ){
+        rc = a==0 && n>0 ? SQLITE_NOMEM : tailBad(p, p->nSlot, "header");
+      }else if( prillGet64(a+5)!=p->iRingGen ){
+        break;                                                              /* I1 */
+      }else{
+        rc = tailReadFrame(p, p->nSlot, a, n);
+        p->iRingCrc = prillGet32(a+1);
+        p->nRingByte += n;
+        p->nSlot++;
+      }
+    }
+    if( pStmt ) prillStoreDone(p, pStmt, &rc);
+  }
+  if( rc!=SQLITE_OK ){
+    prillTailReset(p);
+  }else{
+    p->bTail = 1;
+  }
+  return rc;
+}

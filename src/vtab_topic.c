@@ -1,0 +1,1524 @@
+/*
+** vtab_topic.c: the module topic, a table that is the door to a topic, and
+** the table-valued function prill_records(topic [, schema]), which reads any.
+**
+** Layer 5, sql.  Calls option, hash, header, and the store's layer.
+**
+** A DOOR.  The catalog row is the topic; CREATE VIRTUAL TABLE t USING topic(...)
+** makes the topic or opens the one that is there.  xConnect never looks: a
+** topic that is gone must not keep its door from being dropped.  The door asks
+** for its topic when it is used (topicFind), and keeps the pointer, referenced,
+** until the catalog marks it bGone.
+**
+** INSERT is topicUpdate: values to a PrillRecord, a partition for it,
+** prillStageAppend.  It allocates nothing and, when the partitioner is not an
+** SQL function, runs no SQL.  What it must know of the transaction it finds out
+** once (topicReady): the store is fresh, its directory there, the topic's row
+** too.
+**
+** SELECT is planned by topicBestIndex, which writes idxStr in words; EXPLAIN
+** QUERY PLAN shows them and xFilter reads them back (topicParse):
+**
+**     plan   := ( "full scan" | term ( " " term )* ) [ " offsets only" ] [ order ]
+**     order  := " order by " column [ " desc" ] [ ", " column [ " desc" ] ]
+**
+**     term                               xFilter's argument
+**     partition=?  >?  >=?  <?  <=?      any value
+**     partition in (?)                   a list, sqlite3_vtab_in_first()
+**     offset=?     >?  >=?  <?  <=?      any value
+**     timestamp=?  >?  >=?  <?  <=?      any value
+**     key=?                              any value; bytes are compared
+**     rowid=?                            any value
+**     topic=?      schema=?              names, of prill_records
+**
+** "offsets only": nobody reads more than partition, offset and rowid, so no
+** record is decoded.  The order is one of
+**
+**     (none)                             partitions rising, offsets rising
+**     partition [desc]                   offsets rising in each
+**     partition [desc], offset [desc]
+**     offset [desc]                      one partition; a merge when there are more
+**
+**   I1  A term is consumed (omit=1) only where it decides exactly as SQLite's
+**       comparison with an INTEGER column does, whatever the value's type
+**       (topicBound); key= alone compares bytes.  So what xFilter gets may be
+**       planned for one partition and find three: a topic can grow between
+**       prepare and step, and a plan must be right then too.
+**   I2  LIMIT and OFFSET are never consumed.  SQLite 3.40 offers them although
+**       the WHERE clause has terms it does not show (a=b on two columns), and to
+**       both halves of a UNION ALL, where each would skip OFFSET rows; neither
+**       can be told from here.  SQLite stops at the LIMIT by itself, and since
+**       the ORDER BY is consumed where the scan yields it, so do we.
+**   I3  A cursor's ends are fixed in xFilter: in a transaction that writes,
+**       those of all its partitions at once.
+**   I4  Pointers of a PrillRecord die at the scan's next step, and at an
+**       INSERT of the same transaction: values are given SQLITE_TRANSIENT, and
+**       a merge keeps copies.
+**
+** Crash story: nothing is written here.
+*/
+#include "prillInt.h"
+#include <stdarg.h>
+
+typedef struct TopicVtab TopicVtab;
+typedef struct TopicCursor TopicCursor;
+typedef struct TopicArgs TopicArgs;
+typedef struct TopicTerm TopicTerm;
+typedef struct TopicMerge TopicMerge;
+
+/* Columns, in the order of topicSchema. */
+enum {
+  TOPIC_PARTITION, TOPIC_OFFSET, TOPIC_TIMESTAMP, TOPIC_KEY, TOPIC_VALUE, TOPIC_HEADERS,
+  TOPIC_EPOCH, TOPIC_PRODUCER, TOPIC_PRODUCER_EPOCH, TOPIC_SEQUENCE, TOPIC_BATCH, TOPIC_SIZE,
+  TOPIC_TOPIC, TOPIC_SCHEMA, TOPIC_ROWID
+};
+#define TOPIC_SCHEMA_SQL(zMore) \
+  "CREATE TABLE x(partition INTEGER, offset INTEGER, timestamp INTEGER, key TEXT, value TEXT," \
+  " headers TEXT, leader_epoch INTEGER HIDDEN, producer_id INTEGER HIDDEN," \
+  " producer_epoch INTEGER HIDDEN, sequence INTEGER HIDDEN, batch_offset INTEGER HIDDEN," \
+  " size INTEGER HIDDEN" zMore ")"
+static const char *const topicHidden[] = {
+  "leader_epoch", "producer_id", "producer_epoch", "sequence", "batch_offset", "size"
+};
+
+#define TOPIC_MX_TERM   16            /* terms of one plan */
+#define TOPIC_MX_MERGE  64            /* partitions worth merging */
+#define TOPIC_OFF_BITS  48            /* rowid: partition<<48 | offset */
+
+struct TopicVtab {
+  sqlite3_vtab base;
+  PrillConn *pConn;                   /* referenced */
+  PrillStore *pStore;                 /* referenced; NULL: prill_records */
+  PrillTopic *pTopic;                 /* as last found, referenced; or NULL */
+  char *zTable;                       /* the table's name */
+  char *zTopic;                       /* the topic's */
+  u8 bDefaulted;                      /* the topic has the table's name: no topic= */
+  u8 bReady;                          /* topicReady has looked in this transaction */
+  i64 nChange;                        /* total changes when it did */
+  i64 iRobin;                         /* next turn of round robin, -1 not begun */
+  int iSticky;                        /* partition for records without a key, -1 none */
+  i64 nSticky;                        /* bytes it got in this transaction */
+  sqlite3_stmt *pFunc;                /* SELECT zFunc(?1,?2,?3) */
+  char zFunc[64];
+  PrillBuf hdr;                       /* an INSERT's headers, encoded */
+};
+
+struct TopicTerm {
+  u8 eCol, eOp;
+};
+
+/* One partition of a merge: its scan and a copy of the record it stands on. */
+struct TopicMerge {
+  PrillScan *pScan;                   /* NULL: at its end */
+  int iPart;
+  PrillRecord rec;
+  PrillBuf buf;                       /* the record's bytes */
+};
+
+struct TopicCursor {
+  sqlite3_vtab_cursor base;
+  PrillStore *pStore;                 /* referenced, or NULL */
+  PrillTopic *pTopic;                 /* referenced, or NULL */
+  /* The plan, read from zPlan */
+  const char *zPlan;
+  int nTerm;
+  TopicTerm aTerm[TOPIC_MX_TERM];
+  u8 bOffsets;                        /* offsets only */
+  u8 bByOffset;                       /* order by offset, no partition before it */
+  u8 bDescPart, bDescOff;
+  /* What xFilter made of it */
+  PrillRange range;
+  PrillBuf key;                       /* key= */
+  u8 bKey;
+  int iFirst, nWant;                  /* partitions iFirst.., or aWant[] */
+  int *aWant;
+  i64 *aEnd;                          /* their ends, or NULL: as each scan opens (I3) */
+  int iWant;                          /* partitions begun */
+  /* Where it is */
+  PrillScan *pScan;                   /* of iPart; borrowed from aMerge in a merge */
+  int iPart;
+  PrillRecord rec;
+  u8 bEof;
+  TopicMerge *aMerge;                 /* nWant of them, or NULL */
+  int iMerge;                         /* the one rec came from, -1 none yet */
+  PrillBuf json;                      /* headers, as text */
+};
+
+/**************************************************************************
+** Table arguments.
+*/
+struct TopicArgs {
+  char *zTopic;                       /* topic=, or NULL */
+  int nPart;                          /* partitions=, or 0 */
+  u64 mSet;                           /* bit i: setting i was given */
+  PrillConfig cfg;
+};
+
+static int topicFail(char **pzErr, const char *zFmt, ...){
+  va_list ap;
+  va_start(ap, zFmt);
+  *pzErr = sqlite3_vmprintf(zFmt, ap);
+  va_end(ap);
+  return *pzErr ? SQLITE_ERROR : SQLITE_NOMEM;
+}
+
+/* Position of a setting, or -1. */
+static int topicSetting(const char *zName){
+  int i;
+  for(i=0; prillConfigName(i); i++){
+    if( prillOptionIs(zName, prillConfigName(i)) ) return i;
+  }
+  return -1;
+}
+
+static int topicUnknownArg(const char *zTable, const char *zName, char **pzErr){
+  PrillBuf buf = {0,0,0};
+  int rc = SQLITE_OK;
+  int i;
+  for(i=0; prillConfigName(i); i++) prillBufPrintf(&rc, &buf, ", %s", prillConfigName(i));
+  prillBufAppend(&rc, &buf, "", 1);
+  if( rc==SQLITE_OK ){
+    rc = topicFail(pzErr, "table %s: unknown argument %s; use topic, partitions%s", zTable, zName, (char*)buf.a);
+  }
+  prillBufFree(&buf);
+  return rc;
+}
+
+/* partitions=N.  The range is the catalog's to check. */
+static int topicArgPartitions(const char *zTable, const char *zVal, int *pn, char **pzErr){
+  i64 n = 0;
+  const char *z;
+  for(z=zVal; *z>='0' && *z<='9' && n<1000000; z++) n = n*10 + (*z-'0');
+  if( *z || z==zVal || n<1 ){
+    return topicFail(pzErr, "table %s: partitions=%s is not allowed; use a whole number from 1 up", zTable, zVal);
+  }
+  *pn = (int)n;
+  return SQLITE_OK;
+}
+
+/* One argument that has a name and a value. */
+static int topicArg(TopicArgs *p, const char *zTable, const char *zName, const char *zVal, char **pzErr){
+  char *zErr = 0;
+  int i, rc;
+  if( prillOptionIs(zName, "topic") || prillOptionIs(zName, "partitions") ){
+    if( prillOptionIs(zName, "topic") ? p->zTopic!=0 : p->nPart!=0 ){
+      return topicFail(pzErr, "table %s: argument %s is given twice", zTable, zName);
+    }
+    if( prillOptionIs(zName, "partitions") ) return topicArgPartitions(zTable, zVal, &p->nPart, pzErr);
+    p->zTopic = sqlite3_mprintf("%s", zVal);
+    return p->zTopic ? SQLITE_OK : SQLITE_NOMEM;
+  }
+  i = topicSetting(zName);
+  if( i<0 ) return topicUnknownArg(zTable, zName, pzErr);
+  if( p->mSet & ((u64)1<<i) ) return topicFail(pzErr, "table %s: argument %s is given twice", zTable, zName);
+  p->mSet |= (u64)1<<i;
+  rc = prillConfigSet(&p->cfg, zName, zVal, &zErr);
+  if( rc!=SQLITE_OK && zErr ) rc = topicFail(pzErr, "table %s: %s", zTable, zErr);
+  sqlite3_free(zErr);
+  return rc;
+}
+
+/* The arguments of CREATE VIRTUAL TABLE.  With bCreate 0 only topic= is looked
+** for, and nothing is an error but memory: what was right when the table was
+** made may be unknown to this build. */
+static int topicArgs(TopicArgs *p, int bCreate, int argc, const char *const *argv, char **pzErr){
+  int i;
+  int rc = SQLITE_OK;
+  memset(p, 0, sizeof(*p));
+  prillConfigDefault(&p->cfg);
+  for(i=3; rc==SQLITE_OK && i<argc; i++){
+    char *zName = 0, *zVal = 0, *zErr = 0;
+    const char *z = argv[i];
+    while( *z==' ' || *z=='\t' || *z=='\n' || *z=='\r' ) z++;
+    if( *z==0 ) continue;                             /* "topic()" */
+    rc = prillOptionParse(z, &zName, &zVal, &zErr);
+    if( rc==SQLITE_OK ){
+      if( bCreate ){
+        rc = topicArg(p, argv[2], zName, zVal, pzErr);
+      }else if( prillOptionIs(zName, "topic") && p->zTopic==0 ){
+        p->zTopic = zVal;
+        zVal = 0;
+      }
+    }else if( rc!=SQLITE_NOMEM ){
+      rc = bCreate ? topicFail(pzErr, "table %s: %s", argv[2], zErr) : SQLITE_OK;
+    }
+    sqlite3_free(zName);
+    sqlite3_free(zVal);
+    sqlite3_free(zErr);
+  }
+  return rc;
+}
+
+/* The topic is there already: what was stated must be so. */
+static int topicAgrees(PrillConn *pConn, const TopicArgs *p, const PrillTopic *pTopic){
+  PrillBuf a = {0,0,0}, b = {0,0,0};
+  int i, bDefault;
+  int rc = SQLITE_OK;
+  if( p->nPart && p->nPart!=pTopic->nPart ){
+    return prillError(pConn, SQLITE_ERROR, "topic %s exists with partitions=%d, not %d; leave the argument"
+                      " out, or UPDATE prill_topics to add partitions", pTopic->zName, pTopic->nPart, p->nPart);
+  }
+  for(i=0; rc==SQLITE_OK && prillConfigName(i); i++){
+    if( (p->mSet & ((u64)1<<i))==0 ) continue;
+    prillConfigValue(&rc, &pTopic->cfg, i, &a, &bDefault);
+    prillConfigValue(&rc, &p->cfg, i, &b, &bDefault);
+    if( rc==SQLITE_OK && strcmp((char*)a.a, (char*)b.a)!=0 ){
+      rc = prillError(pConn, SQLITE_ERROR, "topic %s exists with %s=%s, not %s; leave the argument out, or"
+                      " UPDATE prill_config to change it", pTopic->zName, prillConfigName(i), a.a, b.a);
+    }
+  }
+  prillBufFree(&a);
+  prillBufFree(&b);
+  return rc;
+}
+
+/**************************************************************************
+** Making, opening, renaming and dropping doors.
+*/
+static int topicDisconnect(sqlite3_vtab *pTab){
+  TopicVtab *p = (TopicVtab*)pTab;
+  sqlite3_finalize(p->pFunc);
+  prillTopicUnref(p->pTopic);
+  prillStorePut(p->pStore);
+  prillBufFree(&p->hdr);
+  sqlite3_free(p->zTable);
+  sqlite3_free(p->zTopic);
+  prillConnUnref(p->pConn);
+  sqlite3_free(p);
+  return SQLITE_OK;
+}
+
+/* The error text of the connection, for xCreate and xConnect. */
+static int topicTakeError(PrillConn *pConn, int rc, char **pzErr){
+  if( rc!=SQLITE_OK && pConn->zErr ){
+    sqlite3_free(*pzErr);
+    *pzErr = pConn->zErr;
+    pConn->zErr = 0;
+  }
+  return rc;
+}
+
+/* A new sqlite3_vtab.  zSchema NULL: prill_records. */
+static int topicOpenTable(
+  sqlite3 *db, PrillConn *pConn, const char *zSchema, const char *zTable, const char *zTopic,
+  sqlite3_vtab **ppVtab
+){
+  TopicVtab *p;
+  int rc = sqlite3_declare_vtab(db, zSchema ? TOPIC_SCHEMA_SQL("")
+                                            : TOPIC_SCHEMA_SQL(", topic TEXT HIDDEN, schema TEXT HIDDEN"));
+  if( rc!=SQLITE_OK ) return rc;
+  sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
+  if( zSchema ) sqlite3_vtab_config(db, SQLITE_VTAB_CONSTRAINT_SUPPORT, 1);
+  p = (TopicVtab*)sqlite3_malloc64(sizeof(*p));
+  if( p==0 ) return SQLITE_NOMEM;
+  memset(p, 0, sizeof(*p));
+  p->pConn = (PrillConn*)prillConnRef(pConn);
+  p->iRobin = -1;
+  p->iSticky = -1;
+  p->bDefaulted = (u8)(zTopic==0);
+  p->zTable = sqlite3_mprintf("%s", zTable);
+  if( zSchema ){
+    p->zTopic = sqlite3_mprintf("%s", zTopic ? zTopic : zTable);
+    rc = prillStoreGet(pConn, zSchema, &p->pStore);
+  }
+  if( rc==SQLITE_OK && (p->zTable==0 || (zSchema && p->zTopic==0)) ) rc = SQLITE_NOMEM;
+  if( rc!=SQLITE_OK ){
+    topicDisconnect(&p->base);
+    return rc;
+  }
+  *ppVtab = &p->base;
+  return SQLITE_OK;
+}
+
+static int topicConnect(
+  sqlite3 *db, void *pAux, int argc, const char *const *argv, sqlite3_vtab **ppVtab, char **pzErr
+){
+  TopicArgs args;
+  int rc = topicArgs(&args, 0, argc, argv, pzErr);
+  if( rc==SQLITE_OK ) rc = topicOpenTable(db, (PrillConn*)pAux, argv[1], argv[2], args.zTopic, ppVtab);
+  sqlite3_free(args.zTopic);
+  return topicTakeError((PrillConn*)pAux, rc, pzErr);
+}
+
+static int topicRecordsConnect(
+  sqlite3 *db, void *pAux, int argc, const char *const *argv, sqlite3_vtab **ppVtab, char **pzErr
+){
+  (void)argc;
+  return topicTakeError((PrillConn*)pAux,
+                        topicOpenTable(db, (PrillConn*)pAux, 0, argv[2], 0, ppVtab), pzErr);
+}
+
+/* Be a party to the transaction, and have prill_store be one: SQLite calls
+** xCreate, xDestroy and xRename with no xBegin, and a table that is gone is
+** not told how the transaction ends. */
+static int topicJoin(TopicVtab *p){
+  int rc = prillStoreRefresh(p->pStore);
+  if( rc==SQLITE_OK && p->pStore->bExists ) rc = prillVtabStoreJoin(p->pStore);
+  return rc;
+}
+
+static int topicCreate(
+  sqlite3 *db, void *pAux, int argc, const char *const *argv, sqlite3_vtab **ppVtab, char **pzErr
+){
+  PrillConn *pConn = (PrillConn*)pAux;
+  TopicArgs args;
+  int rc = topicArgs(&args, 1, argc, argv, pzErr);
+  if( rc==SQLITE_OK ) rc = topicOpenTable(db, pConn, argv[1], argv[2], args.zTopic, ppVtab);
+  if( rc==SQLITE_OK ){
+    TopicVtab *p = (TopicVtab*)*ppVtab;
+    PrillTopic *pTopic;
+    rc = topicJoin(p);
+    if( rc==SQLITE_OK && !p->pStore->bExists ){
+      rc = prillStoreCreate(p->pStore);
+      if( rc==SQLITE_OK ) rc = prillStoreRefresh(p->pStore);
+    }
+    pTopic = rc==SQLITE_OK ? prillStoreTopic(p->pStore, p->zTopic) : 0;
+    if( pTopic ){
+      rc = topicAgrees(pConn, &args, pTopic);
+    }else if( rc==SQLITE_OK ){
+      rc = prillCatalogCreate(p->pStore, p->zTopic, args.nPart ? args.nPart : 1, &args.cfg, argv[2], 0);
+    }
+    if( rc!=SQLITE_OK ){
+      topicDisconnect(*ppVtab);
+      *ppVtab = 0;
+    }
+  }
+  sqlite3_free(args.zTopic);
+  return topicTakeError(pConn, rc, pzErr);
+}
+
+/* Did this table make its topic? */
+static int topicIsDoor(const TopicVtab *p, const PrillTopic *pTopic){
+  return pTopic->zDoor && sqlite3_stricmp(pTopic->zDoor, p->zTable)==0;
+}
+
+/* DROP TABLE.  On an error the table stays. */
+static int topicDestroy(sqlite3_vtab *pTab){
+  TopicVtab *p = (TopicVtab*)pTab;
+  PrillTopic *pTopic;
+  int rc = topicJoin(p);
+  if( rc==SQLITE_OK ) rc = prillStoreRefresh(p->pStore);
+  pTopic = rc==SQLITE_OK ? prillStoreTopic(p->pStore, p->zTopic) : 0;
+  if( pTopic && topicIsDoor(p, pTopic) ) rc = prillCatalogDrop(p->pStore, p->zTopic);
+  return rc==SQLITE_OK ? topicDisconnect(pTab) : prillVtabError(pTab, p->pConn, rc);
+}
+
+/* ALTER TABLE RENAME.  SQLite reads the schema anew afterwards and connects
+** once more: the names kept here stay, in case of a rollback. */
+static int topicRename(sqlite3_vtab *pTab, const char *zNew){
+  TopicVtab *p = (TopicVtab*)pTab;
+  PrillTopic *pTopic;
+  const char *zName = p->zTopic;
+  int rc = topicJoin(p);
+  if( rc==SQLITE_OK ) rc = prillStoreRefresh(p->pStore);
+  pTopic = rc==SQLITE_OK ? prillStoreTopic(p->pStore, p->zTopic) : 0;
+  if( pTopic ){
+    int bDoor = topicIsDoor(p, pTopic);
+    if( p->bDefaulted ){
+      rc = prillCatalogRename(p->pStore, p->zTopic, zNew);
+      zName = zNew;
+    }
+    if( rc==SQLITE_OK && bDoor ) rc = prillCatalogSetDoor(p->pStore, zName, zNew);
+  }
+  return prillVtabError(pTab, p->pConn, rc);
+}
+
+/**************************************************************************
+** Transactions.
+*/
+static int topicBegin(sqlite3_vtab *pTab){
+  TopicVtab *p = (TopicVtab*)pTab;
+  p->bReady = 0;
+  p->iSticky = -1;
+  return prillVtabError(pTab, p->pConn, prillStoreBegin(p->pStore));
+}
+static int topicSync(sqlite3_vtab *pTab){
+  TopicVtab *p = (TopicVtab*)pTab;
+  return prillVtabError(pTab, p->pConn, prillStoreSync(p->pStore));
+}
+static int topicCommit(sqlite3_vtab *pTab){
+  TopicVtab *p = (TopicVtab*)pTab;
+  p->bReady = 0;
+  p->iSticky = -1;
+  prillStoreCommit(p->pStore);
+  return SQLITE_OK;
+}
+static int topicRollback(sqlite3_vtab *pTab){
+  TopicVtab *p = (TopicVtab*)pTab;
+  p->bReady = 0;
+  p->iSticky = -1;
+  prillStoreRollback(p->pStore);
+  return SQLITE_OK;
+}
+static int topicSavepoint(sqlite3_vtab *pTab, int i){
+  return prillStoreSavepoint(((TopicVtab*)pTab)->pStore, i);
+}
+static int topicRelease(sqlite3_vtab *pTab, int i){
+  return prillStoreRelease(((TopicVtab*)pTab)->pStore, i);
+}
+static int topicRollbackTo(sqlite3_vtab *pTab, int i){
+  ((TopicVtab*)pTab)->bReady = 0;       /* the catalog may have been rolled back */
+  return prillStoreRollbackTo(((TopicVtab*)pTab)->pStore, i);
+}
+
+/* p->pTopic as the fresh catalog has it. */
+static int topicFind(TopicVtab *p){
+  PrillTopic *pTopic;
+  if( p->pTopic && !p->pTopic->bGone ) return SQLITE_OK;
+  pTopic = prillStoreTopic(p->pStore, p->zTopic);
+  prillTopicUnref(p->pTopic);
+  p->pTopic = pTopic;
+  if( pTopic==0 ){
+    return prillError(p->pConn, SQLITE_ERROR, "topic '%s' is gone: DROP TABLE %s, or create it again",
+                      p->zTopic, p->zTable);
+  }
+  pTopic->nRef++;
+  return SQLITE_OK;
+}
+
+/* The transaction has changed the catalog: is what was read of it still so?
+** Within one statement nothing changes it unseen; between statements the
+** state row's counter tells. */
+static int topicUnchanged(TopicVtab *p){
+  PrillStore *pStore = p->pStore;
+  sqlite3_stmt *pStmt;
+  i64 nChange = sqlite3_total_changes64(p->pConn->db);
+  i64 iCatalog = -1;
+  int rc = SQLITE_OK;
+  if( p->nChange==nChange ) return 1;
+  pStmt = prillStoreStmt(pStore, STMT_STATE, &rc);
+  if( pStmt==0 ) return 0;
+  if( sqlite3_step(pStmt)==SQLITE_ROW ) iCatalog = sqlite3_column_int64(pStmt, 2);
+  prillStoreDone(pStore, pStmt, &rc);
+  p->nChange = nChange;
+  return rc==SQLITE_OK && iCatalog==pStore->iCatalog;
+}
+
+/* Before an INSERT: the store is fresh, its directory there, p->pTopic good. */
+static int topicReady(TopicVtab *p){
+  PrillStore *pStore = p->pStore;
+  int rc;
+  if( p->bReady && !p->pTopic->bGone && topicUnchanged(p) ) return SQLITE_OK;
+  p->bReady = 0;
+  rc = prillStoreBegin(pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreRefresh(pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreCheckDir(pStore);
+  if( rc==SQLITE_OK ) rc = topicFind(p);
+  if( rc==SQLITE_OK ){
+    p->bReady = 1;
+    p->nChange = sqlite3_total_changes64(p->pConn->db);
+  }
+  return rc;
+}
+
+/**************************************************************************
+** INSERT.
+*/
+
+/* A key or a value: TEXT as UTF-8, BLOB, numbers as their text; *pn -1 for
+** NULL.  The pointer lives as long as the statement's value. */
+static int topicBytes(sqlite3_value *pVal, const u8 **pp, i32 *pn){
+  if( sqlite3_value_type(pVal)==SQLITE_NULL ){
+    *pp = 0;
+    *pn = -1;
+    return SQLITE_OK;
+  }
+  *pn = sqlite3_value_bytes(pVal);                /* converts to UTF-8 */
+  *pp = (const u8*)sqlite3_value_blob(pVal);      /* and adds no terminator */
+  if( *pp==0 ){
+    if( *pn>0 ) return SQLITE_NOMEM;
+    *pp = (const u8*)"";
+  }
+  return SQLITE_OK;
+}
+
+/* An integer, or a REAL or TEXT that is one exactly. */
+static int topicInt(TopicVtab *p, sqlite3_value *pVal, const char *zCol, i64 *pi){
+  int eType = sqlite3_value_numeric_type(pVal);
+  const char *z;
+  if( eType==SQLITE_INTEGER ){
+    *pi = sqlite3_value_int64(pVal);
+    return SQLITE_OK;
+  }
+  if( eType==SQLITE_FLOAT ){
+    double r = sqlite3_value_double(pVal);
+    if( r>=-9.2e18 && r<=9.2e18 && (double)(i64)r==r ){
+      *pi = (i64)r;
+      return SQLITE_OK;
+    }
+  }
+  z = (const char*)sqlite3_value_text(pVal);
+  return prillError(p->pConn, SQLITE_MISMATCH, "topic %s: %s '%.40s' is not an integer", p->zTopic, zCol,
+                    z ? z : "");
+}
+
+/* Fill *pRec from the columns at apVal. */
+static int topicRecord(TopicVtab *p, sqlite3_value **apVal, PrillRecord *pRec){
+  int i;
+  int rc = topicBytes(apVal[TOPIC_KEY], &pRec->pKey, &pRec->nKey);
+  if( rc==SQLITE_OK ) rc = topicBytes(apVal[TOPIC_VALUE], &pRec->pVal, &pRec->nVal);
+  if( rc!=SQLITE_OK ) return rc;
+  if( sqlite3_value_type(apVal[TOPIC_TIMESTAMP])!=SQLITE_NULL ){
+    rc = topicInt(p, apVal[TOPIC_TIMESTAMP], "timestamp", &pRec->iTs);
+    if( rc==SQLITE_OK && p->pTopic->cfg.bAppendTime ) pRec->iTs = prillNow(p->pStore->pVfs);
+  }else{
+    pRec->iTs = prillNow(p->pStore->pVfs);
+  }
+  pRec->pHdr = 0;
+  pRec->nHdr = pRec->nHdrByte = 0;
+  if( rc==SQLITE_OK && sqlite3_value_type(apVal[TOPIC_HEADERS])!=SQLITE_NULL ){
+    const u8 *z;
+    char *zErr = 0;
+    i32 n;
+    p->hdr.n = 0;
+    rc = topicBytes(apVal[TOPIC_HEADERS], &z, &n);
+    if( rc==SQLITE_OK ) rc = prillHeaderFromJson((const char*)z, n, &p->hdr, &pRec->nHdr, &zErr);
+    if( zErr ) prillError(p->pConn, rc, "topic %s: %s", p->zTopic, zErr);
+    sqlite3_free(zErr);
+    pRec->pHdr = p->hdr.a;
+    pRec->nHdrByte = (i32)p->hdr.n;
+  }
+  for(i=TOPIC_EPOCH; rc==SQLITE_OK && i<=TOPIC_SIZE; i++){
+    if( sqlite3_value_type(apVal[i])==SQLITE_NULL ) continue;
+    rc = prillError(p->pConn, SQLITE_ERROR, "topic %s: column %s is the log's to set; leave it out", p->zTopic,
+                    topicHidden[i-TOPIC_EPOCH]);
+  }
+  return rc;
+}
+
+/* The next place in turn.  Where it begins follows from how many commits the
+** ring has seen, so that programs that insert one record each take turns. */
+static int topicRobin(TopicVtab *p, int nPart){
+  if( p->iRobin<0 ) p->iRobin = p->pStore->nSlot;
+  return (int)(p->iRobin++ % nPart);
+}
+
+/* The partition for records that have no key: the same for a transaction, as a
+** batch of a Kafka producer has one; another after batch.size bytes. */
+static int topicSticky(TopicVtab *p, const PrillRecord *pRec){
+  const PrillTopic *pTopic = p->pTopic;
+  if( p->iSticky<0 || p->iSticky>=pTopic->nPart || p->nSticky>=pTopic->cfg.szBatch ){
+    p->iSticky = topicRobin(p, pTopic->nPart);
+    p->nSticky = 0;
+  }
+  p->nSticky += PRILL_MAX(pRec->nVal, 0) + pRec->nHdrByte + 8;
+  return p->iSticky;
+}
+
+static int topicBindBytes(sqlite3_stmt *pStmt, int i, const u8 *a, i32 n){
+  if( n<0 ) return sqlite3_bind_null(pStmt, i);
+  if( prillUtf8(a, n) ) return sqlite3_bind_text(pStmt, i, (const char*)a, n, SQLITE_STATIC);
+  return sqlite3_bind_blob(pStmt, i, a, n, SQLITE_STATIC);
+}
+
+/* partitioner= an SQL function of (key, value, partitions).  It gets what a
+** reader of the record will see, and must answer 0..partitions-1. */
+static int topicCallFunc(TopicVtab *p, const PrillRecord *pRec, i64 *piPart){
+  PrillTopic *pTopic = p->pTopic;
+  const char *zFunc = pTopic->cfg.zFunc;
+  int rc = SQLITE_OK;
+  if( p->pFunc==0 || strcmp(p->zFunc, zFunc)!=0 ){
+    char *zSql = sqlite3_mprintf("SELECT \"%w\"(?1,?2,?3)", zFunc);
+    if( zSql==0 ) return SQLITE_NOMEM;
+    sqlite3_finalize(p->pFunc);
+    p->pFunc = 0;
+    rc = sqlite3_prepare_v3(p->pConn->db, zSql, -1, SQLITE_PREPARE_PERSISTENT, &p->pFunc, 0);
+    sqlite3_free(zSql);
+    sqlite3_snprintf(sizeof(p->zFunc), p->zFunc, "%s", zFunc);
+  }
+  if( rc==SQLITE_OK ) rc = topicBindBytes(p->pFunc, 1, pRec->pKey, pRec->nKey);
+  if( rc==SQLITE_OK ) rc = topicBindBytes(p->pFunc, 2, pRec->pVal, pRec->nVal);
+  if( rc==SQLITE_OK ) rc = sqlite3_bind_int(p->pFunc, 3, pTopic->nPart);
+  if( rc==SQLITE_OK && sqlite3_step(p->pFunc)==SQLITE_ROW ){
+    *piPart = sqlite3_column_int64(p->pFunc, 0);
+    if( sqlite3_column_type(p->pFunc, 0)!=SQLITE_INTEGER || *piPart<0 || *piPart>=pTopic->nPart ){
+      const char *z = (const char*)sqlite3_column_text(p->pFunc, 0);
+      rc = prillError(p->pConn, SQLITE_CONSTRAINT, "topic %s: partitioner %s gave %.40s; it must give an"
+                      " integer from 0 to %d", p->zTopic, zFunc, z ? z : "NULL", pTopic->nPart-1);
+    }
+  }
+  if( p->pFunc ){
+    int rc2 = sqlite3_reset(p->pFunc);
+    if( rc==SQLITE_OK ) rc = rc2;
+    sqlite3_clear_bindings(p->pFunc);
+  }
+  if( rc!=SQLITE_OK && rc!=SQLITE_NOMEM && rc!=SQLITE_CONSTRAINT ){
+    prillError(p->pConn, rc, "topic %s: partitioner %s: %s", p->zTopic, zFunc, sqlite3_errmsg(p->pConn->db));
+  }
+  return rc;
+}
+
+static int topicPartitioner(TopicVtab *p, const PrillRecord *pRec, i64 *piPart){
+  const PrillTopic *pTopic = p->pTopic;
+  int nPart = pTopic->nPart;
+  switch( pTopic->cfg.ePartitioner ){
+    case PRILL_SQLFUNC:
+      return topicCallFunc(p, pRec, piPart);
+    case PRILL_ROUNDROBIN:
+      *piPart = nPart==1 ? 0 : topicRobin(p, nPart);
+      break;
+    case PRILL_CRC32:
+      if( nPart==1 ){
+        *piPart = 0;
+      }else if( pRec->nKey>0 ){
+        *piPart = prillCrc32(pRec->pKey, pRec->nKey) % (u32)nPart;
+      }else{
+        *piPart = topicSticky(p, pRec);
+      }
+      break;
+    default:
+      if( nPart==1 ){
+        *piPart = 0;
+      }else if( pRec->nKey>=0 ){
+        *piPart = (prillMurmur2(pRec->pKey, pRec->nKey) & 0x7fffffff) % (u32)nPart;
+      }else{
+        *piPart = topicSticky(p, pRec);
+      }
+      break;
+  }
+  return SQLITE_OK;
+}
+
+/* Partition, offset and rowid as given, if they are: *piPart and *piOff are -1
+** where they are not. */
+static int topicPlace(TopicVtab *p, sqlite3_value **argv, i64 *piPart, i64 *piOff){
+  sqlite3_value **apVal = argv+2;
+  int rc = SQLITE_OK;
+  *piPart = *piOff = -1;
+  if( sqlite3_value_type(apVal[TOPIC_PARTITION])!=SQLITE_NULL ){
+    rc = topicInt(p, apVal[TOPIC_PARTITION], "partition", piPart);
+    if( rc==SQLITE_OK && (*piPart<0 || *piPart>=p->pTopic->nPart) ){
+      rc = prillError(p->pConn, SQLITE_CONSTRAINT, "topic %s: partition %lld is out of range: it has %d,"
+                      " numbered from 0", p->zTopic, *piPart, p->pTopic->nPart);
+    }
+  }
+  if( rc==SQLITE_OK && sqlite3_value_type(apVal[TOPIC_OFFSET])!=SQLITE_NULL ){
+    rc = topicInt(p, apVal[TOPIC_OFFSET], "offset", piOff);
+    if( rc==SQLITE_OK && *piOff<0 ) *piOff = -2;            /* never the next one */
+  }
+  if( rc==SQLITE_OK && sqlite3_value_type(argv[1])!=SQLITE_NULL ){
+    i64 iRowid = 0, iPart, iOff;
+    rc = topicInt(p, argv[1], "rowid", &iRowid);
+    iPart = (i64)((u64)iRowid>>TOPIC_OFF_BITS);
+    iOff = iRowid & (((i64)1<<TOPIC_OFF_BITS)-1);
+    if( rc==SQLITE_OK && (iPart>=p->pTopic->nPart || (*piPart>=0 && *piPart!=iPart) || (*piOff!=-1 && *piOff!=iOff)) ){
+      rc = prillError(p->pConn, SQLITE_CONSTRAINT, "topic %s: rowid %lld is not the next of any partition;"
+                      " leave it out", p->zTopic, iRowid);
+    }
+    *piPart = iPart;
+    *piOff = iOff;
+  }
+  return rc;
+}
+
+/* Append the record where argv says or the partitioner does. */
+static int topicAppend(TopicVtab *p, sqlite3_value **argv, PrillRecord *pRec, i64 *piPart){
+  PrillPart *pPart;
+  i64 iOff;
+  int rc = topicPlace(p, argv, piPart, &iOff);
+  if( rc==SQLITE_OK && *piPart<0 ) rc = topicPartitioner(p, pRec, piPart);
+  if( rc!=SQLITE_OK ) return rc;
+  pPart = p->pTopic->apPart[*piPart];
+  if( iOff!=-1 ){
+    rc = prillPartLoad(pPart);
+    if( rc!=SQLITE_OK ) return rc;
+    if( iOff!=prillPartNext(pPart) ){
+      return prillError(p->pConn, SQLITE_CONSTRAINT, "topic %s partition %lld: the next offset is %lld; leave"
+                        " offset and rowid out", p->zTopic, *piPart, prillPartNext(pPart));
+    }
+  }
+  rc = prillStageAppend(pPart, pRec);
+  if( rc==SQLITE_TOOBIG ){
+    prillError(p->pConn, rc, "topic %s: a record of %lld bytes is larger than max.message.bytes=%lld allows;"
+               " UPDATE prill_config to raise it", p->zTopic,
+               PRILL_MAX(pRec->nKey,0)+(i64)PRILL_MAX(pRec->nVal,0)+pRec->nHdrByte, p->pTopic->cfg.szMessage);
+  }
+  return rc;
+}
+
+static int topicRefuse(TopicVtab *p, int bDelete){
+  return prillError(p->pConn, SQLITE_READONLY, "topic %s: records cannot be %s one by one; UPDATE"
+                    " prill_partitions SET log_start_offset=... WHERE topic='%s' deletes the oldest",
+                    p->zTopic, bDelete ? "deleted" : "changed", p->zTopic);
+}
+
+static int topicUpdate(sqlite3_vtab *pTab, int argc, sqlite3_value **argv, sqlite3_int64 *piRowid){
+  TopicVtab *p = (TopicVtab*)pTab;
+  PrillRecord rec;
+  i64 iPart = 0;
+  int rc;
+  if( argc<2 || sqlite3_value_type(argv[0])!=SQLITE_NULL ){
+    return prillVtabError(pTab, p->pConn, topicRefuse(p, argc<2));
+  }
+  rc = SQLITE_OK;
+  if( !p->bReady || p->pTopic->bGone || p->pStore->bDirty ) rc = topicReady(p);
+  if( rc==SQLITE_OK ) rc = topicRecord(p, argv+2, &rec);
+  if( rc==SQLITE_OK ) rc = topicAppend(p, argv, &rec, &iPart);
+  if( rc!=SQLITE_OK ) return prillVtabError(pTab, p->pConn, rc);
+  *piRowid = (i64)(((u64)iPart<<TOPIC_OFF_BITS) | (u64)rec.iOff);
+  p->pConn->iLastOff = rec.iOff;
+  p->pConn->iLastPart = (int)iPart;
+  return SQLITE_OK;
+}
+
+/**************************************************************************
+** Planning.
+*/
+#define TOPIC_IN 255                  /* eOp of "partition in (?)" */
+static const struct {
+  const char *z;
+  u8 eCol, eOp;
+} topicTerm[] = {
+  {"partition=?",      TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_EQ},
+  {"partition in (?)", TOPIC_PARTITION, TOPIC_IN},
+  {"partition>?",      TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_GT},
+  {"partition>=?",     TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_GE},
+  {"partition<?",      TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_LT},
+  {"partition<=?",     TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_LE},
+  {"offset=?",         TOPIC_OFFSET,    SQLITE_INDEX_CONSTRAINT_EQ},
+  {"offset>?",         TOPIC_OFFSET,    SQLITE_INDEX_CONSTRAINT_GT},
+  {"offset>=?",        TOPIC_OFFSET,    SQLITE_INDEX_CONSTRAINT_GE},
+  {"offset<?",         TOPIC_OFFSET,    SQLITE_INDEX_CONSTRAINT_LT},
+  {"offset<=?",        TOPIC_OFFSET,    SQLITE_INDEX_CONSTRAINT_LE},
+  {"timestamp=?",      TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_EQ},
+  {"timestamp>?",      TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_GT},
+  {"timestamp>=?",     TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_GE},
+  {"timestamp<?",      TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_LT},
+  {"timestamp<=?",     TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_LE},
+  {"key=?",            TOPIC_KEY,       SQLITE_INDEX_CONSTRAINT_EQ},
+  {"rowid=?",          TOPIC_ROWID,     SQLITE_INDEX_CONSTRAINT_EQ},
+  {"topic=?",          TOPIC_TOPIC,     SQLITE_INDEX_CONSTRAINT_EQ},
+  {"schema=?",         TOPIC_SCHEMA,    SQLITE_INDEX_CONSTRAINT_EQ},
+};
+#define TOPIC_N_TERM ((int)(sizeof(topicTerm)/sizeof(topicTerm[0])))
+
+/* What topicBestIndex has found out. */
+typedef struct TopicPlan TopicPlan;
+struct TopicPlan {
+  sqlite3_index_info *pInfo;
+  PrillTopic *pTopic;         /* or NULL: not known while planning */
+  PrillBuf text;
+  int rc;
+  int nTerm;
+  u8 aSeen[TOPIC_N_TERM];     /* terms in the plan, by place in topicTerm */
+  u8 bOnePart;                /* terms leave one partition */
+  u8 bOneRow;                 /* and one offset */
+  u8 bMulti;                  /* xFilter is called for each value of an IN */
+};
+
+/* The term for a constraint, or -1. */
+static int topicTermFor(TopicPlan *p, int iCons){
+  const struct sqlite3_index_constraint *pCons = &p->pInfo->aConstraint[iCons];
+  int eCol = pCons->iColumn<0 ? TOPIC_ROWID : pCons->iColumn;
+  int eOp = pCons->op;
+  int i;
+  if( eOp==SQLITE_INDEX_CONSTRAINT_EQ && sqlite3_vtab_in(p->pInfo, iCons, -1) ){
+    /* Each value of an IN may be sought alone where that is cheap. */
+    if( eCol==TOPIC_KEY || eCol==TOPIC_TIMESTAMP ) return -1;
+    if( eCol==TOPIC_PARTITION ) eOp = TOPIC_IN;
+  }
+  for(i=0; i<TOPIC_N_TERM && (topicTerm[i].eCol!=eCol || topicTerm[i].eOp!=eOp); i++){}
+  if( i==TOPIC_N_TERM || p->nTerm>=TOPIC_MX_TERM ) return -1;
+  /* One list, one key, one name: a second is SQLite's to check. */
+  if( p->aSeen[i] && (eOp==TOPIC_IN || eCol==TOPIC_KEY || eCol==TOPIC_TOPIC || eCol==TOPIC_SCHEMA) ) return -1;
+  if( eCol==TOPIC_KEY && sqlite3_stricmp(sqlite3_vtab_collation(p->pInfo, iCons), "BINARY")!=0 ) return -1;
+  return i;
+}
+
+/* Choose the terms and write them.  SQLITE_CONSTRAINT when an argument of
+** prill_records is not to be had in this join order. */
+static int topicPlanTerms(TopicPlan *p){
+  sqlite3_index_info *pInfo = p->pInfo;
+  int i;
+  for(i=0; i<pInfo->nConstraint; i++){
+    const struct sqlite3_index_constraint *pCons = &pInfo->aConstraint[i];
+    int bArg = pCons->iColumn>=TOPIC_TOPIC && pCons->op==SQLITE_INDEX_CONSTRAINT_EQ;
+    int iTerm;
+    if( pCons->op>=SQLITE_INDEX_CONSTRAINT_LIMIT && pCons->op<=SQLITE_INDEX_CONSTRAINT_OFFSET ) continue;  /* I2 */
+    if( !pCons->usable ){
+      if( bArg ) return SQLITE_CONSTRAINT;
+      continue;
+    }
+    iTerm = topicTermFor(p, i);
+    if( iTerm<0 ) continue;
+    if( sqlite3_vtab_in(pInfo, i, topicTerm[iTerm].eOp==TOPIC_IN) && topicTerm[iTerm].eOp!=TOPIC_IN ) p->bMulti = 1;
+    prillBufPrintf(&p->rc, &p->text, "%s%s", p->nTerm ? " " : "", topicTerm[iTerm].z);
+    p->aSeen[iTerm] = 1;
+    pInfo->aConstraintUsage[i].argvIndex = ++p->nTerm;
+    pInfo->aConstraintUsage[i].omit = 1;
+  }
+  if( p->nTerm==0 ) prillBufPrintf(&p->rc, &p->text, "full scan");
+  return p->rc;
+}
+
+/* Is a term for eCol eOp in the plan? */
+static int topicHas(const TopicPlan *p, int eCol, int eOp){
+  int i;
+  for(i=0; i<TOPIC_N_TERM && (topicTerm[i].eCol!=eCol || topicTerm[i].eOp!=eOp); i++){}
+  return i<TOPIC_N_TERM && p->aSeen[i];
+}
+
+/* Consume the ORDER BY when the scan can yield it.  What follows partition and
+** offset in it does not matter: no two records have both alike. */
+static void topicPlanOrder(TopicPlan *p){
+  sqlite3_index_info *pInfo = p->pInfo;
+  int ePart = -1, eOff = -1;            /* -1 not asked, 0 rising, 1 falling */
+  int i;
+  if( p->bMulti || pInfo->nOrderBy==0 ) return;
+  for(i=0; i<pInfo->nOrderBy && eOff<0 && !p->bOneRow; i++){
+    int iCol = pInfo->aOrderBy[i].iColumn;
+    int bDesc = pInfo->aOrderBy[i].desc!=0;
+    if( iCol==TOPIC_PARTITION ){
+      if( !p->bOnePart && ePart<0 ) ePart = bDesc;
+    }else if( iCol<0 ){
+      if( !p->bOnePart && ePart<0 ) ePart = bDesc;
+      eOff = bDesc;
+    }else if( iCol==TOPIC_OFFSET ){
+      if( !p->bOnePart && ePart<0
+       && (pInfo->nOrderBy>1 || p->pTopic==0 || p->pTopic->nPart>TOPIC_MX_MERGE) ) return;
+      eOff = bDesc;
+    }else{
+      return;
+    }
+  }
+  pInfo->orderByConsumed = 1;
+  if( ePart>0 || eOff>=0 ){
+    prillBufPrintf(&p->rc, &p->text, " order by %s%s%s%s%s",
+                   ePart>=0 ? "partition" : "", ePart>0 ? " desc" : "",
+                   ePart>=0 && eOff>=0 ? ", " : "",
+                   eOff>=0 ? "offset" : "", eOff>0 ? " desc" : "");
+  }
+}
+
+/* Records of the topic, as far as is known without reading. */
+static double topicPlanSize(const PrillTopic *pTopic){
+  double n = 0;
+  int i, nPart = pTopic ? PRILL_MIN(pTopic->nPart, TOPIC_MX_MERGE) : 0;
+  for(i=0; i<nPart; i++){
+    if( pTopic->apPart[i]->iSeen>=0 ) n += (double)prillPartRecords(pTopic->apPart[i]);
+  }
+  if( n<=0 ) return 1000000.0;
+  return n*pTopic->nPart/nPart;
+}
+
+/* Rows and cost.  The unit is a record passed; to find a place in a partition
+** costs as much as 10. */
+static void topicPlanCost(TopicPlan *p){
+  double nPart = p->pTopic ? p->pTopic->nPart : 4;
+  double nWant = nPart;
+  double nRow = topicPlanSize(p->pTopic);
+  double nScan;
+  if( p->bOnePart ){
+    nWant = 1;
+  }else if( topicHas(p, TOPIC_PARTITION, TOPIC_IN) ){
+    nWant = PRILL_MIN(nPart, 4);
+  }else if( nPart>1 && (topicHas(p, TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_GE)
+                     || topicHas(p, TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_GT)
+                     || topicHas(p, TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_LE)
+                     || topicHas(p, TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_LT)) ){
+    nWant = nPart/2;
+  }
+  nRow = nRow*nWant/nPart;
+  if( topicHas(p, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_EQ) || topicHas(p, TOPIC_ROWID, SQLITE_INDEX_CONSTRAINT_EQ) ){
+    nRow = PRILL_MIN(nRow, nWant);
+  }
+  if( topicHas(p, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_GE) || topicHas(p, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_GT) ) nRow /= 4;
+  if( topicHas(p, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_LE) || topicHas(p, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_LT) ) nRow /= 4;
+  if( topicHas(p, TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_GE) || topicHas(p, TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_GT) ) nRow /= 4;
+  if( topicHas(p, TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_EQ) ) nRow /= 16;
+  nScan = nRow;
+  if( topicHas(p, TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_LE) || topicHas(p, TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_LT) ){
+    nRow /= 4;
+    nScan /= 2;
+  }
+  if( topicHas(p, TOPIC_KEY, SQLITE_INDEX_CONSTRAINT_EQ) ) nRow /= 20;
+  if( nRow<1 ) nRow = 1;
+  p->pInfo->estimatedCost = nScan + 10*nWant;
+  p->pInfo->estimatedRows = p->bOneRow ? 1 : (sqlite3_int64)nRow;
+  if( p->bOneRow && !p->bMulti ) p->pInfo->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;
+}
+
+/* The topic as a door knows it, read when it has not been yet; an error is
+** for xFilter to tell. */
+static PrillTopic *topicPlanTopic(TopicVtab *p){
+  PrillStore *pStore = 0;
+  if( p->pStore==0 ) return 0;
+  if( p->pTopic==0 || p->pTopic->bGone ){
+    if( prillStoreGet(p->pConn, p->pStore->zSchema, &pStore)==SQLITE_OK ){
+      if( prillStoreRefresh(pStore)==SQLITE_OK ) (void)topicFind(p);
+      prillStorePut(pStore);
+    }
+    sqlite3_free(p->pConn->zErr);
+    p->pConn->zErr = 0;
+  }
+  return p->pTopic && !p->pTopic->bGone ? p->pTopic : 0;
+}
+
+static int topicBestIndex(sqlite3_vtab *pTab, sqlite3_index_info *pInfo){
+  TopicVtab *p = (TopicVtab*)pTab;
+  TopicPlan plan;
+  int rc;
+  memset(&plan, 0, sizeof(plan));
+  plan.pInfo = pInfo;
+  plan.pTopic = topicPlanTopic(p);
+  rc = topicPlanTerms(&plan);
+  if( rc==SQLITE_OK ){
+    int bRowid = topicHas(&plan, TOPIC_ROWID, SQLITE_INDEX_CONSTRAINT_EQ);
+    plan.bOnePart = (u8)(bRowid || topicHas(&plan, TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_EQ));
+    plan.bOneRow = (u8)(bRowid || (plan.bOnePart && topicHas(&plan, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_EQ)));
+    if( (pInfo->colUsed & ~(u64)((1<<TOPIC_PARTITION)|(1<<TOPIC_OFFSET)|(1<<TOPIC_TOPIC)|(1<<TOPIC_SCHEMA)))==0 ){
+      prillBufPrintf(&plan.rc, &plan.text, " offsets only");
+    }
+    topicPlanOrder(&plan);
+    topicPlanCost(&plan);
+    prillBufAppend(&plan.rc, &plan.text, "", 1);
+    rc = plan.rc;
+  }
+  if( rc!=SQLITE_OK ){
+    prillBufFree(&plan.text);
+    return rc;
+  }
+  pInfo->idxStr = (char*)plan.text.a;
+  pInfo->needToFreeIdxStr = 1;
+  return SQLITE_OK;
+}
+
+/**************************************************************************
+** Cursors.
+*/
+
+/* If *pz begins with zWord and a word ends there, step over it and the blank
+** after it. */
+static int topicWord(const char **pz, const char *zWord){
+  size_t n = strlen(zWord);
+  const char *z = *pz;
+  if( strncmp(z, zWord, n)!=0 ) return 0;
+  if( z[n]==0 || z[n]==' ' || z[n]==',' ){
+    z += n;
+    while( *z==' ' || *z==',' ) z++;
+    *pz = z;
+    return 1;
+  }
+  return 0;
+}
+
+/* Read a plan.  A statement's idxStr keeps its address, so that the inner loop
+** of a join reads it once. */
+static void topicParse(TopicCursor *c, const char *zPlan){
+  const char *z = zPlan;
+  int i;
+  if( zPlan==c->zPlan ) return;
+  c->zPlan = zPlan;
+  c->nTerm = 0;
+  c->bOffsets = c->bByOffset = c->bDescPart = c->bDescOff = 0;
+  while( *z ){
+    if( topicWord(&z, "full scan") ) continue;
+    if( topicWord(&z, "offsets only") ){
+      c->bOffsets = 1;
+    }else if( topicWord(&z, "order by") ){
+      if( topicWord(&z, "partition") ){
+        c->bDescPart = (u8)topicWord(&z, "desc");
+        (void)topicWord(&z, "offset");
+      }else{
+        (void)topicWord(&z, "offset");
+        c->bByOffset = 1;
+      }
+      c->bDescOff = (u8)topicWord(&z, "desc");
+    }else{
+      for(i=0; i<TOPIC_N_TERM && !topicWord(&z, topicTerm[i].z); i++){}
+      assert( i<TOPIC_N_TERM && c->nTerm<TOPIC_MX_TERM );
+      if( i==TOPIC_N_TERM || c->nTerm>=TOPIC_MX_TERM ) return;
+      c->aTerm[c->nTerm].eCol = topicTerm[i].eCol;
+      c->aTerm[c->nTerm++].eOp = topicTerm[i].eOp;
+    }
+  }
+}
+
+static int topicOpen(sqlite3_vtab *pTab, sqlite3_vtab_cursor **pp){
+  TopicCursor *c = (TopicCursor*)sqlite3_malloc64(sizeof(*c));
+  (void)pTab;
+  if( c==0 ) return SQLITE_NOMEM;
+  memset(c, 0, sizeof(*c));
+  c->bEof = 1;
+  *pp = &c->base;
+  return SQLITE_OK;
+}
+
+/* End the scans of the last xFilter. */
+static void topicEndScans(TopicCursor *c){
+  int i;
+  if( c->aMerge ){
+    for(i=0; i<c->nWant; i++){
+      prillScanClose(c->aMerge[i].pScan);
+      prillBufFree(&c->aMerge[i].buf);
+    }
+    sqlite3_free(c->aMerge);
+    c->aMerge = 0;
+  }else{
+    prillScanClose(c->pScan);
+  }
+  c->pScan = 0;
+  sqlite3_free(c->aWant);
+  c->aWant = 0;
+  sqlite3_free(c->aEnd);
+  c->aEnd = 0;
+  c->nWant = c->iWant = c->iFirst = 0;
+  c->bEof = 1;
+}
+
+static int topicClose(sqlite3_vtab_cursor *pCur){
+  TopicCursor *c = (TopicCursor*)pCur;
+  topicEndScans(c);
+  prillTopicUnref(c->pTopic);
+  prillStorePut(c->pStore);
+  prillBufFree(&c->key);
+  prillBufFree(&c->json);
+  sqlite3_free(c);
+  return SQLITE_OK;
+}
+
+/* Narrow *piLo..*piHi to the integers i with "i eOp pVal", by SQLite's rules for
+** an INTEGER column: TEXT that looks like a number is one, other TEXT and BLOB
+** are greater than every number, NULL is true of nothing. */
+static void topicBound(sqlite3_value *pVal, int eOp, i64 *piLo, i64 *piHi){
+  i64 i = 0;                    /* greatest integer not above pVal */
+  int bExact = 1;               /* and equal to it */
+  int eSide = 0;                /* pVal is beyond all integers: -1 below, 1 above */
+  int eType = sqlite3_value_numeric_type(pVal);
+  i64 iLo = PRILL_I64MIN, iHi = PRILL_I64MAX;
+  int bNone = 0;
+  if( eType==SQLITE_INTEGER ){
+    i = sqlite3_value_int64(pVal);
+  }else if( eType==SQLITE_FLOAT ){
+    double r = sqlite3_value_double(pVal);
+    if( r>=9223372036854775808.0 ){
+      eSide = 1;
+    }else if( r<-9223372036854775808.0 ){
+      eSide = -1;
+    }else{
+      i = (i64)r;
+      if( (double)i>r ) i--;
+      bExact = (double)i==r;
+    }
+  }else if( eType==SQLITE_NULL ){
+    bNone = 1;
+  }else{
+    eSide = 1;
+  }
+  switch( eOp ){
+    case SQLITE_INDEX_CONSTRAINT_EQ:
+      if( eSide || !bExact ) bNone = 1;
+      iLo = iHi = i;
+      break;
+    case SQLITE_INDEX_CONSTRAINT_GT:
+    case SQLITE_INDEX_CONSTRAINT_GE:
+      if( eSide>0 ) bNone = 1;
+      if( eSide ) break;
+      iLo = i;
+      if( eOp==SQLITE_INDEX_CONSTRAINT_GT || !bExact ){
+        if( i==PRILL_I64MAX ) bNone = 1; else iLo = i+1;
+      }
+      break;
+    default:
+      if( eSide<0 ) bNone = 1;
+      if( eSide ) break;
+      iHi = i;
+      if( eOp==SQLITE_INDEX_CONSTRAINT_LT && bExact ){
+        if( i==PRILL_I64MIN ) bNone = 1; else iHi = i-1;
+      }
+      break;
+  }
+  if( bNone ){
+    iLo = PRILL_I64MAX;
+    iHi = PRILL_I64MIN;
+  }
+  *piLo = PRILL_MAX(*piLo, iLo);
+  *piHi = PRILL_MIN(*piHi, iHi);
+}
+
+/* The cursor's store and topic, fresh.  A NULL topic or schema is
+** SQLITE_DONE: no rows. */
+static int topicSource(TopicCursor *c, int argc, sqlite3_value **argv){
+  TopicVtab *p = (TopicVtab*)c->base.pVtab;
+  const char *zSchema = 0, *zTopic = 0;
+  PrillTopic *pTopic;
+  int i, rc;
+  if( p->pStore ){
+    zSchema = p->pStore->zSchema;
+  }else{
+    for(i=0; i<c->nTerm && i<argc; i++){
+      int eCol = c->aTerm[i].eCol;
+      const char *z;
+      if( eCol!=TOPIC_TOPIC && eCol!=TOPIC_SCHEMA ) continue;
+      z = (const char*)sqlite3_value_text(argv[i]);
+      if( z==0 ) return sqlite3_value_type(argv[i])==SQLITE_NULL ? SQLITE_DONE : SQLITE_NOMEM;
+      if( eCol==TOPIC_TOPIC ) zTopic = z; else zSchema = z;
+    }
+    if( zTopic==0 ){
+      return prillError(p->pConn, SQLITE_ERROR, "prill_records needs a topic: SELECT ... FROM"
+                        " prill_records('orders')");
+    }
+    prillStorePut(c->pStore);
+    c->pStore = 0;
+  }
+  rc = c->pStore ? SQLITE_OK : prillStoreGet(p->pConn, zSchema, &c->pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreRefresh(c->pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreCheckDir(c->pStore);
+  if( rc==SQLITE_OK && p->pStore ) rc = topicFind(p);
+  if( rc!=SQLITE_OK ) return rc;
+  pTopic = p->pStore ? p->pTopic : prillStoreTopic(c->pStore, zTopic);
+  if( pTopic==0 ){
+    return prillError(p->pConn, SQLITE_ERROR, "no such topic: %s; SELECT name FROM prill_topics lists them", zTopic);
+  }
+  if( pTopic!=c->pTopic ){
+    prillTopicUnref(c->pTopic);
+    c->pTopic = pTopic;
+    pTopic->nRef++;
+  }
+  return SQLITE_OK;
+}
+
+/* "partition in (?)": those of iLo..iHi that are in the list, to aWant[]. */
+static int topicWantList(TopicCursor *c, sqlite3_value *pList, i64 iLo, i64 iHi){
+  sqlite3_value *pVal = 0;
+  u8 *aIn;
+  i64 nAll = iHi-iLo+1, i;
+  int rc;
+  aIn = (u8*)sqlite3_malloc64((u64)nAll);
+  c->aWant = (int*)sqlite3_malloc64(sizeof(int)*(u64)nAll);
+  if( aIn==0 || c->aWant==0 ){
+    sqlite3_free(aIn);
+    return SQLITE_NOMEM;
+  }
+  memset(aIn, 0, (size_t)nAll);
+  for(rc=sqlite3_vtab_in_first(pList, &pVal); rc==SQLITE_OK && pVal; rc=sqlite3_vtab_in_next(pList, &pVal)){
+    i64 a = iLo, b = iHi;
+    topicBound(pVal, SQLITE_INDEX_CONSTRAINT_EQ, &a, &b);
+    if( a<=b ) aIn[a-iLo] = 1;
+  }
+  c->nWant = 0;
+  for(i=0; i<nAll; i++){
+    if( aIn[i] ) c->aWant[c->nWant++] = (int)(iLo+i);
+  }
+  sqlite3_free(aIn);
+  return rc==SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static PrillPart *topicWanted(const TopicCursor *c, int i){
+  return c->pTopic->apPart[c->aWant ? c->aWant[i] : c->iFirst+i];
+}
+
+/* What the terms leave: partitions, range, key.  SQLITE_DONE: nothing. */
+static int topicWant(TopicCursor *c, int argc, sqlite3_value **argv){
+  i64 iLo = 0, iHi = c->pTopic->nPart-1;
+  sqlite3_value *pList = 0;
+  PrillRange *pR = &c->range;
+  int i;
+  int rc = SQLITE_OK;
+  pR->iFrom = 0;
+  pR->iTo = PRILL_I64MAX-1;
+  pR->iTsFrom = PRILL_I64MIN;
+  pR->iTsTo = PRILL_I64MAX;
+  pR->bDesc = c->bDescOff;
+  pR->bOffsets = c->bOffsets;
+  c->bKey = 0;
+  for(i=0; i<c->nTerm && i<argc; i++){
+    int eOp = c->aTerm[i].eOp;
+    switch( c->aTerm[i].eCol ){
+      case TOPIC_PARTITION:
+        if( eOp==TOPIC_IN ) pList = argv[i]; else topicBound(argv[i], eOp, &iLo, &iHi);
+        break;
+      case TOPIC_OFFSET:
+        topicBound(argv[i], eOp, &pR->iFrom, &pR->iTo);
+        break;
+      case TOPIC_TIMESTAMP:
+        topicBound(argv[i], eOp, &pR->iTsFrom, &pR->iTsTo);
+        break;
+      case TOPIC_ROWID: {
+        i64 a = PRILL_I64MIN, b = PRILL_I64MAX, m = ((i64)1<<TOPIC_OFF_BITS)-1;
+        topicBound(argv[i], eOp, &a, &b);
+        if( a>b ) return SQLITE_DONE;
+        iLo = PRILL_MAX(iLo, (i64)((u64)a>>TOPIC_OFF_BITS));
+        iHi = PRILL_MIN(iHi, (i64)((u64)a>>TOPIC_OFF_BITS));
+        pR->iFrom = PRILL_MAX(pR->iFrom, a & m);
+        pR->iTo = PRILL_MIN(pR->iTo, a & m);
+        break;
+      }
+      case TOPIC_KEY: {
+        const u8 *a;
+        i32 n;
+        rc = topicBytes(argv[i], &a, &n);
+        if( rc==SQLITE_OK && n<0 ) rc = SQLITE_DONE;
+        c->key.n = 0;
+        prillBufAppend(&rc, &c->key, a, n);
+        if( rc!=SQLITE_OK ) return rc;
+        c->bKey = 1;
+        break;
+      }
+      default: break;
+    }
+  }
+  if( iLo>iHi || pR->iFrom>pR->iTo || pR->iTsFrom>pR->iTsTo ) return SQLITE_DONE;
+  c->iFirst = (int)iLo;
+  c->nWant = (int)(iHi-iLo+1);
+  return pList ? topicWantList(c, pList, iLo, iHi) : SQLITE_OK;
+}
+
+/* In a transaction that writes, take down where every partition ends (I3). */
+static int topicTakeEnds(TopicCursor *c){
+  int i;
+  int rc = SQLITE_OK;
+  if( c->nWant<2 || c->pStore->pStage==0 ) return SQLITE_OK;
+  c->aEnd = (i64*)sqlite3_malloc64(sizeof(i64)*(u64)c->nWant);
+  if( c->aEnd==0 ) return SQLITE_NOMEM;
+  for(i=0; rc==SQLITE_OK && i<c->nWant; i++){
+    rc = prillPartLoad(topicWanted(c, i));
+    c->aEnd[i] = prillPartNext(topicWanted(c, i));
+  }
+  return rc;
+}
+
+/* Open the scan of wanted partition i; *pp stays NULL when nothing is wanted of
+** it. */
+static int topicOpenScan(TopicCursor *c, int i, PrillScan **pp){
+  PrillRange r = c->range;
+  PrillPart *pPart = topicWanted(c, i);
+  if( pPart->pTopic==0 ){
+    return prillError(((TopicVtab*)c->base.pVtab)->pConn, SQLITE_ABORT, "topic %s was dropped while a statement"
+                      " read it; run the statement again", c->pTopic->zName);
+  }
+  if( c->aEnd && r.iTo>=c->aEnd[i] ) r.iTo = c->aEnd[i]-1;
+  if( r.iFrom>r.iTo ) return SQLITE_OK;
+  return prillScanOpen(pPart, &r, pp);
+}
+
+/* A record's bytes, copied (I4). */
+static int topicKeep(TopicMerge *m, const PrillRecord *pRec){
+  int rc = SQLITE_OK;
+  i64 nKey = PRILL_MAX(pRec->nKey, 0), nVal = PRILL_MAX(pRec->nVal, 0);
+  m->rec = *pRec;
+  m->buf.n = 0;
+  if( nKey ) prillBufAppend(&rc, &m->buf, pRec->pKey, nKey);
+  if( nVal ) prillBufAppend(&rc, &m->buf, pRec->pVal, nVal);
+  if( pRec->nHdrByte ) prillBufAppend(&rc, &m->buf, pRec->pHdr, pRec->nHdrByte);
+  if( nKey ) m->rec.pKey = m->buf.a;
+  if( nVal ) m->rec.pVal = m->buf.a+nKey;
+  if( pRec->nHdrByte ) m->rec.pHdr = m->buf.a+nKey+nVal;
+  return rc;
+}
+
+/* Advance one partition of a merge. */
+static int topicMergeStep(TopicCursor *c, TopicMerge *m){
+  PrillRecord rec;
+  int rc;
+  memset(&rec, 0, sizeof(rec));
+  rc = prillScanNext(m->pScan, &rec);
+  if( rc==SQLITE_ROW ){
+    if( !c->bOffsets ) return topicKeep(m, &rec);
+    m->rec = rec;
+    return SQLITE_OK;
+  }
+  prillScanClose(m->pScan);
+  m->pScan = 0;
+  return rc==SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int topicMergeOpen(TopicCursor *c){
+  int i;
+  int rc = SQLITE_OK;
+  c->aMerge = (TopicMerge*)sqlite3_malloc64(sizeof(TopicMerge)*(u64)c->nWant);
+  if( c->aMerge==0 ) return SQLITE_NOMEM;
+  memset(c->aMerge, 0, sizeof(TopicMerge)*(size_t)c->nWant);
+  c->iMerge = -1;
+  for(i=0; rc==SQLITE_OK && i<c->nWant; i++){
+    TopicMerge *m = &c->aMerge[i];
+    m->iPart = topicWanted(c, i)->iPart;
+    rc = topicOpenScan(c, i, &m->pScan);
+    if( rc==SQLITE_OK && m->pScan ) rc = topicMergeStep(c, m);
+  }
+  return rc;
+}
+
+/* The next record of a merge: SQLITE_ROW, SQLITE_DONE or an error. */
+static int topicMergeNext(TopicCursor *c){
+  TopicMerge *pBest = 0;
+  int i;
+  int rc = SQLITE_OK;
+  if( c->iMerge>=0 && c->aMerge[c->iMerge].pScan ) rc = topicMergeStep(c, &c->aMerge[c->iMerge]);
+  if( rc!=SQLITE_OK ) return rc;
+  for(i=0; i<c->nWant; i++){
+    TopicMerge *m = &c->aMerge[i];
+    if( m->pScan==0 ) continue;
+    if( pBest==0 || (c->bDescOff ? m->rec.iOff>pBest->rec.iOff : m->rec.iOff<pBest->rec.iOff) ) pBest = m;
+  }
+  if( pBest==0 ) return SQLITE_DONE;
+  c->iMerge = (int)(pBest - c->aMerge);
+  c->pScan = pBest->pScan;
+  c->iPart = pBest->iPart;
+  c->rec = pBest->rec;
+  return SQLITE_ROW;
+}
+
+/* Go on to the next wanted partition: SQLITE_OK, or SQLITE_DONE after the
+** last. */
+static int topicNextPart(TopicCursor *c){
+  prillScanClose(c->pScan);
+  c->pScan = 0;
+  while( c->iWant<c->nWant ){
+    int i = c->bDescPart ? c->nWant-1-c->iWant : c->iWant;
+    int rc = topicOpenScan(c, i, &c->pScan);
+    c->iWant++;
+    if( rc!=SQLITE_OK ) return rc;
+    if( c->pScan==0 ) continue;
+    c->iPart = topicWanted(c, i)->iPart;
+    return SQLITE_OK;
+  }
+  return SQLITE_DONE;
+}
+
+/* Step to the next record, of whatever partition, that has the key. */
+static int topicStep(TopicCursor *c){
+  int rc;
+  do{
+    if( c->aMerge ){
+      rc = topicMergeNext(c);
+    }else{
+      rc = c->pScan ? prillScanNext(c->pScan, &c->rec) : SQLITE_DONE;
+      if( rc==SQLITE_DONE ){
+        rc = topicNextPart(c);
+        if( rc==SQLITE_OK ) continue;
+      }
+    }
+    if( rc!=SQLITE_ROW ){
+      c->bEof = 1;
+      return rc==SQLITE_DONE ? SQLITE_OK : rc;
+    }
+    if( !c->bKey || (c->rec.nKey==(i32)c->key.n && memcmp(c->rec.pKey, c->key.a, (size_t)c->key.n)==0) ){
+      return SQLITE_OK;
+    }
+  }while( 1 );
+}
+
+static int topicFilter(
+  sqlite3_vtab_cursor *pCur, int idxNum, const char *idxStr, int argc, sqlite3_value **argv
+){
+  TopicCursor *c = (TopicCursor*)pCur;
+  int rc;
+  (void)idxNum;
+  topicEndScans(c);
+  topicParse(c, idxStr);
+  rc = topicSource(c, argc, argv);
+  if( rc==SQLITE_OK ) rc = topicWant(c, argc, argv);
+  if( rc==SQLITE_OK ) rc = topicTakeEnds(c);
+  if( rc==SQLITE_OK && c->bByOffset && c->nWant>1 ) rc = topicMergeOpen(c);
+  if( rc==SQLITE_OK ){
+    c->bEof = 0;
+    memset(&c->rec, 0, sizeof(c->rec));
+    rc = topicStep(c);
+  }
+  if( rc==SQLITE_DONE ) rc = SQLITE_OK;
+  return prillVtabError(pCur->pVtab, ((TopicVtab*)pCur->pVtab)->pConn, rc);
+}
+
+static int topicNext(sqlite3_vtab_cursor *pCur){
+  TopicCursor *c = (TopicCursor*)pCur;
+  int rc;
+  if( !c->bKey && !c->aMerge && c->pScan && prillScanNext(c->pScan, &c->rec)==SQLITE_ROW ) return SQLITE_OK;
+  rc = topicStep(c);
+  return prillVtabError(pCur->pVtab, ((TopicVtab*)pCur->pVtab)->pConn, rc);
+}
+
+static int topicEof(sqlite3_vtab_cursor *pCur){
+  return ((TopicCursor*)pCur)->bEof;
+}
+
+/* A key or value as its setting says: eType PRILL_AUTO, _TEXT or _BLOB. */
+static void topicResult(sqlite3_context *pCtx, const u8 *a, i32 n, int eType){
+  if( n<0 ) return;                               /* NULL */
+  if( n==0 ) a = (const u8*)"";
+  if( eType==PRILL_TEXT || (eType==PRILL_AUTO && prillUtf8(a, n)) ){
+    sqlite3_result_text(pCtx, (const char*)a, n, SQLITE_TRANSIENT);
+  }else{
+    sqlite3_result_blob(pCtx, a, n, SQLITE_TRANSIENT);
+  }
+}
+
+/* The columns that tell of the record's batch and its bytes. */
+static void topicHiddenColumn(TopicCursor *c, sqlite3_context *pCtx, int iCol){
+  const PrillBatch *b = prillScanBatch(c->pScan);
+  i64 v = -1;
+  switch( iCol ){
+    case TOPIC_EPOCH:          v = b->iEpoch; break;
+    case TOPIC_PRODUCER:       v = b->iProducer; break;
+    case TOPIC_PRODUCER_EPOCH: v = b->iProducerEpoch; break;
+    case TOPIC_SEQUENCE:
+      /* Sequence numbers go round at 2^31. */
+      if( b->iSeq>=0 ) v = (b->iSeq + (c->rec.iOff - b->iBase)) & 0x7fffffff;
+      break;
+    case TOPIC_BATCH:          v = b->iBase; break;
+    default:
+      v = (i64)PRILL_MAX(c->rec.nKey, 0) + PRILL_MAX(c->rec.nVal, 0) + c->rec.nHdrByte;
+      break;
+  }
+  sqlite3_result_int64(pCtx, v);
+}
+
+static int topicColumn(sqlite3_vtab_cursor *pCur, sqlite3_context *pCtx, int iCol){
+  TopicCursor *c = (TopicCursor*)pCur;
+  int rc;
+  assert( !c->bOffsets || iCol<=TOPIC_OFFSET || iCol>=TOPIC_TOPIC );
+  switch( iCol ){
+    case TOPIC_PARTITION: sqlite3_result_int(pCtx, c->iPart); break;
+    case TOPIC_OFFSET:    sqlite3_result_int64(pCtx, c->rec.iOff); break;
+    case TOPIC_TIMESTAMP: sqlite3_result_int64(pCtx, c->rec.iTs); break;
+    case TOPIC_KEY:
+      topicResult(pCtx, c->rec.pKey, c->rec.nKey, c->pTopic->cfg.eKey);
+      break;
+    case TOPIC_VALUE:
+      topicResult(pCtx, c->rec.pVal, c->rec.nVal, c->pTopic->cfg.eValue);
+      break;
+    case TOPIC_HEADERS:
+      if( c->rec.nHdr==0 ) break;
+      c->json.n = 0;
+      rc = prillHeaderToJson(c->rec.pHdr, c->rec.nHdrByte, c->rec.nHdr, &c->json);
+      if( rc!=SQLITE_OK ) return rc;
+      sqlite3_result_text64(pCtx, (const char*)c->json.a, (u64)c->json.n, SQLITE_TRANSIENT, SQLITE_UTF8);
+      break;
+    case TOPIC_TOPIC:  sqlite3_result_text(pCtx, c->pTopic->zName, -1, SQLITE_TRANSIENT); break;
+    case TOPIC_SCHEMA: sqlite3_result_text(pCtx, c->pStore->zSchema, -1, SQLITE_TRANSIENT); break;
+    default:           topicHiddenColumn(c, pCtx, iCol); break;
+  }
+  return SQLITE_OK;
+}
+
+static int topicRowid(sqlite3_vtab_cursor *pCur, sqlite3_int64 *piRowid){
+  TopicCursor *c = (TopicCursor*)pCur;
+  *piRowid = (i64)(((u64)c->iPart<<TOPIC_OFF_BITS) | (u64)c->rec.iOff);
+  return SQLITE_OK;
+}
+
+static const sqlite3_module topicModule = {
+  .iVersion = 3,
+  .xCreate = topicCreate, .xConnect = topicConnect, .xBestIndex = topicBestIndex,
+  .xDisconnect = topicDisconnect, .xDestroy = topicDestroy,
+  .xOpen = topicOpen, .xClose = topicClose, .xFilter = topicFilter, .xNext = topicNext,
+  .xEof = topicEof, .xColumn = topicColumn, .xRowid = topicRowid,
+  .xUpdate = topicUpdate, .xBegin = topicBegin, .xSync = topicSync, .xCommit = topicCommit,
+  .xRollback = topicRollback, .xRename = topicRename, .xSavepoint = topicSavepoint,
+  .xRelease = topicRelease, .xRollbackTo = topicRollbackTo,
+};
+
+/* Eponymous only: no xCreate. */
+static const sqlite3_module topicRecordsModule = {
+  .xConnect = topicRecordsConnect, .xBestIndex = topicBestIndex, .xDisconnect = topicDisconnect,
+  .xOpen = topicOpen, .xClose = topicClose, .xFilter = topicFilter, .xNext = topicNext,
+  .xEof = topicEof, .xColumn = topicColumn, .xRowid = topicRowid,
+};
+
+int prillVtabTopicInit(PrillConn *pConn){
+  int rc = sqlite3_create_module_v2(pConn->db, "topic", &topicModule, prillConnRef(pConn), prillConnUnref);
+  if( rc==SQLITE_OK ){
+    rc = sqlite3_create_module_v2(pConn->db, "prill_records", &topicRecordsModule, prillConnRef(pConn), prillConnUnref);
+  }
+  return rc;
+}

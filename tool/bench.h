@@ -1,0 +1,105 @@
+/*
+** bench.h: what the files of prill-bench share.  bench.c explains.
+*/
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <sqlite3.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef sqlite3_int64 i64;
+typedef uint64_t u64;
+
+#define BENCH_MXROUND 99
+#define BENCH_POOL 8192       /* distinct values and keys, reused in turn */
+#define BENCH_KEY 8           /* bytes of a key */
+
+/* The options of the command line, and what came out so far. */
+typedef struct Bench Bench;
+struct Bench {
+  const char *zDir;           /* where databases are made */
+  const char *zOnly;          /* --only: run this contestant alone, or NULL */
+  int nRound;
+  int bQuick;                 /* a fifth of the work */
+  int nMet, nMissed;          /* goals */
+};
+extern Bench bench;
+
+/* Print to stderr and exit 1. */
+_Noreturn void benchFail(const char *zFmt, ...);
+void *benchAlloc(size_t n);   /* never NULL */
+i64 benchClock(void);         /* nanoseconds */
+u64 benchRandom(void);        /* the same sequence in every run */
+int benchScale(int n);        /* n, or a fifth of it with --quick */
+
+/* Values of sz bytes and keys of BENCH_KEY bytes, BENCH_POOL of each, made once. */
+const char *benchValue(int sz, i64 i);
+const char *benchKey(i64 i);
+
+/* Before a timed section: write back what the last contestant left dirty, let
+** the disk rest, and touch nByte of memory so that a virtual machine has it. */
+void benchSettle(i64 nByte);
+
+/* Run x(p) and return its nanoseconds.  Every timed section passes here, so
+** that callgrind can be told to look at nothing else. */
+i64 benchTimed(void (*x)(void*), void *p);
+
+/* One contestant's database.  zCodec NULL: the ordinary table; else a topic
+** with that compression.type.  Both are called "log". */
+typedef struct BenchDb BenchDb;
+struct BenchDb {
+  sqlite3 *db;
+  char *zPath;
+  const char *zCodec;
+  int nPart;                  /* partitions of the topic */
+  i64 nRow;                   /* rows inserted */
+  sqlite3_stmt *pInsert;      /* (timestamp, key, value) */
+  sqlite3_stmt *pBegin, *pCommit;
+};
+
+/* Settings of a new database; zTopic: further table arguments, or "". */
+typedef struct BenchConf BenchConf;
+struct BenchConf {
+  int bFull;                  /* synchronous=FULL, else NORMAL */
+  int bOs;                    /* the store's flush=os */
+  int nPart;
+  const char *zTopic;
+};
+void benchOpen(BenchDb*, const char *zCodec, const BenchConf*);
+void benchReopen(BenchDb*);                   /* a new connection */
+void benchClose(BenchDb*);                    /* and remove its files */
+void benchExec(BenchDb*, const char *zFmt, ...);
+i64 benchInt(BenchDb*, const char *zSql);     /* first column of the first row */
+sqlite3_stmt *benchPrepare(BenchDb*, const char *zSql);
+/* Insert row number p->nRow of value size szVal; pKey NULL: from the pool. */
+void benchInsert(BenchDb*, int szVal, const char *pKey);
+void benchStep(BenchDb*, sqlite3_stmt*);      /* to its end, then reset */
+/* Bytes on disk after a checkpoint: of the database file; of the topic's
+** committed log. */
+i64 benchDbBytes(BenchDb*);
+i64 benchLogBytes(BenchDb*);
+i64 benchFileSize(const char *zPath);
+
+/* One line of the table: the median, least and greatest of a[0..n).  A goal
+** above 0 is "at least", below 0 "at most" its negative, 0 none.  zUnit is "x"
+** for ratios, "ms".  The rest is the absolute figures, printf style. */
+void benchReport(const char *zRow, const char *zWhat, const double *a, int n,
+                 double rGoal, const char *zUnit, const char *zFmt, ...);
+double benchMedian(const double *a, int n);
+/* 1 when contestant z takes part (--only). */
+int benchTakes(const char *zCodec);
+
+/* bench_write.c, bench_read.c: the rows, by number. */
+void benchRow1(void);
+void benchRow2(void);
+void benchRow3(void);
+void benchRow9(void);
+void benchRow10(void);
+void benchRow19(void);
+void benchRow5(void);
+void benchRow6(void);
+void benchRow8(void);
+void benchRow12(void);
+
+#endif /* BENCH_H */

@@ -1,0 +1,313 @@
+/*
+** cmd_out.c: prill consume and prill export: records are printed.
+**
+** One read transaction, so one state of the topic; partition by partition, in
+** offset order.
+*/
+#include "cmd.h"
+#include <errno.h>
+
+/* A piece of an output format: bytes, or a field. */
+typedef struct OutPiece OutPiece;
+struct OutPiece {
+  char c;                       /* field's letter, 0: text */
+  CmdBuf text;
+};
+
+enum { FROM_EARLIEST, FROM_LATEST, FROM_OFFSET, FROM_LAST, FROM_TIME };
+
+typedef struct Out Out;
+struct Out {
+  const char *zTopic;
+  int eFrom;
+  i64 iFrom;                    /* offset, count or time */
+  i64 nMax, nDone;              /* nMax -1: no bound */
+  i64 iPart;                    /* -1: all */
+  int bJson;
+  OutPiece *aPiece;
+  int nPiece;
+  CmdBuf line;
+};
+
+/* Columns of the query. */
+enum { OUT_PARTITION, OUT_OFFSET, OUT_TIMESTAMP, OUT_KEY, OUT_VALUE, OUT_HEADERS };
+#define OUT_COLUMNS "partition, offset, timestamp, key, value, headers"
+
+/**************************************************************************
+** Options.
+*/
+
+/* A point in time: @MILLISECONDS, or ISO 8601, which SQLite reads.  1 when z
+** is one. */
+static int outTime(const char *z, i64 *pMs){
+  sqlite3_stmt *pStmt;
+  int bOk;
+  if( z[0]=='@' ) return cmdInt(z+1, pMs);
+  if( strlen(z)<10 || z[4]!='-' || z[7]!='-' || strspn(z, "0123456789")!=4 ) return 0;
+  pStmt = cmdPrepare("SELECT CAST(round((julianday(%Q)-2440587.5)*86400000.0) AS INTEGER)", z);
+  bOk = cmdStep(pStmt) && sqlite3_column_type(pStmt, 0)==SQLITE_INTEGER;
+  *pMs = sqlite3_column_int64(pStmt, 0);
+  cmdFinish(pStmt);
+  return bOk;
+}
+
+/* --from.  Needs the database, for its dates. */
+static void outFrom(Out *p, const char *z){
+  if( z==0 || strcmp(z, "earliest")==0 ){
+    p->eFrom = FROM_EARLIEST;
+  }else if( strcmp(z, "latest")==0 ){
+    p->eFrom = FROM_LATEST;
+  }else if( cmdInt(z, &p->iFrom) ){
+    p->eFrom = z[0]=='-' ? FROM_LAST : FROM_OFFSET;
+    if( p->iFrom<0 ) p->iFrom = -p->iFrom;
+  }else if( outTime(z, &p->iFrom) ){
+    p->eFrom = FROM_TIME;
+  }else{
+    cmdUsage("--from %s: use earliest, latest, an offset, -N, 2024-01-31T12:00:00Z or @MILLISECONDS", z);
+  }
+}
+
+static OutPiece *outPiece(Out *p, char c){
+  OutPiece *pNew;
+  if( c==0 && p->nPiece && p->aPiece[p->nPiece-1].c==0 ) return &p->aPiece[p->nPiece-1];
+  p->aPiece = (OutPiece*)cmdAlloc(p->aPiece, sizeof(OutPiece)*(u64)(p->nPiece+1));
+  pNew = &p->aPiece[p->nPiece++];
+  memset(pNew, 0, sizeof(*pNew));
+  pNew->c = c;
+  return pNew;
+}
+
+/* A format's \ and % sequences. */
+static void outFormat(Out *p, const char *zFormat){
+  static const char zFrom[] = "nrt\\%0";
+  static const char zTo[] = "\n\r\t\\%";
+  const char *z;
+  for(z=zFormat; *z; z++){
+    const char *zAt;
+    unsigned v;
+    if( *z!='\\' && *z!='%' ){
+      cmdBufChar(&outPiece(p, 0)->text, *z);
+    }else if( *z=='\\' ){
+      z++;
+      zAt = *z ? strchr(zFrom, *z) : 0;
+      if( zAt ){
+        cmdBufChar(&outPiece(p, 0)->text, zTo[zAt-zFrom]);
+      }else if( *z=='x' && strspn(z+1, "0123456789abcdefABCDEF")>=2 && sscanf(z+1, "%2x", &v)==1 ){
+        cmdBufChar(&outPiece(p, 0)->text, (int)v);
+        z += 2;
+      }else{
+        cmdUsage("-o %s: \\%.1s is not known; use \\n \\r \\t \\0 \\\\ \\xNN", zFormat, z);
+      }
+    }else{
+      z++;
+      if( *z=='%' || *z=='n' ){
+        cmdBufChar(&outPiece(p, 0)->text, *z=='n' ? '\n' : '%');
+      }else if( *z && strchr("ksvpotThSK", *z) ){
+        outPiece(p, *z=='v' ? 's' : *z);
+      }else{
+        cmdUsage("-o %s: %%%.1s is not known; use %%k %%v %%s %%p %%o %%t %%T %%h %%S %%K %%n %%%%", zFormat, z);
+      }
+    }
+  }
+}
+
+/**************************************************************************
+** Printing.
+*/
+static void outColumn(Out *p, sqlite3_stmt *pStmt, int iCol){
+  const void *a = sqlite3_column_blob(pStmt, iCol);
+  int n = sqlite3_column_bytes(pStmt, iCol);
+  if( n>0 ) cmdBufAdd(&p->line, a, (size_t)n);
+}
+
+static void outInt(Out *p, i64 v){
+  char z[32];
+  int n = snprintf(z, sizeof(z), "%lld", (long long)v);
+  cmdBufAdd(&p->line, z, (size_t)n);
+}
+
+/* One header, ["name",value], as name=value; null as NULL. */
+static void outHeader(Out *p, CmdJson *pJson, CmdBuf *pText){
+  int bFirst = 1, eType;
+  cmdJsonOpen(pJson, '[');
+  if( !cmdJsonMore(pJson, ']', &bFirst) ) return;
+  cmdJsonString(pJson, pText);
+  cmdBufAdd(&p->line, pText->a, pText->n);
+  cmdBufChar(&p->line, '=');
+  if( !cmdJsonMore(pJson, ']', &bFirst) ) return;
+  eType = cmdJsonPeek(pJson);
+  pText->n = 0;
+  if( eType==JSON_STRING ){
+    cmdJsonString(pJson, pText);
+  }else if( eType!=JSON_OBJECT || !cmdJsonBase64(pJson, pText) ){
+    cmdJsonSkip(pJson, 0, 0);
+    cmdBufAdd(pText, "NULL", 4);
+  }
+  cmdBufAdd(&p->line, pText->a, pText->n);
+  cmdJsonMore(pJson, ']', &bFirst);
+}
+
+/* Headers as kcat prints them: name=value,name=value. */
+static void outHeaders(Out *p, sqlite3_stmt *pStmt){
+  const char *z = (const char*)sqlite3_column_text(pStmt, OUT_HEADERS);
+  CmdBuf text = {0,0,0};
+  CmdJson json;
+  int bFirst = 1, n = 0;
+  if( z==0 ) return;
+  cmdJsonInit(&json, z, strlen(z));
+  cmdJsonOpen(&json, '[');
+  while( cmdJsonMore(&json, ']', &bFirst) ){
+    if( n++ ) cmdBufChar(&p->line, ',');
+    outHeader(p, &json, &text);
+  }
+  sqlite3_free(text.a);
+}
+
+static void outFormatted(Out *p, sqlite3_stmt *pStmt){
+  int i;
+  for(i=0; i<p->nPiece; i++){
+    int bKey = p->aPiece[i].c=='K';
+    switch( p->aPiece[i].c ){
+      case 0:   cmdBufAdd(&p->line, p->aPiece[i].text.a, p->aPiece[i].text.n); break;
+      case 'k': outColumn(p, pStmt, OUT_KEY); break;
+      case 's': outColumn(p, pStmt, OUT_VALUE); break;
+      case 'p': outInt(p, sqlite3_column_int64(pStmt, OUT_PARTITION)); break;
+      case 'o': outInt(p, sqlite3_column_int64(pStmt, OUT_OFFSET)); break;
+      case 'T': outInt(p, sqlite3_column_int64(pStmt, OUT_TIMESTAMP)); break;
+      case 't': cmdBufAdd(&p->line, p->zTopic, strlen(p->zTopic)); break;
+      case 'h': outHeaders(p, pStmt); break;
+      default:  /* K and S: lengths, -1 for null */
+        if( sqlite3_column_type(pStmt, bKey ? OUT_KEY : OUT_VALUE)==SQLITE_NULL ) outInt(p, -1);
+        else outInt(p, sqlite3_column_bytes(pStmt, bKey ? OUT_KEY : OUT_VALUE));
+        break;
+    }
+  }
+}
+
+static void outJsonBytes(Out *p, sqlite3_stmt *pStmt, int iCol){
+  if( sqlite3_column_type(pStmt, iCol)==SQLITE_NULL ){
+    cmdBufAdd(&p->line, "null", 4);
+  }else{
+    const void *a = sqlite3_column_blob(pStmt, iCol);
+    cmdJsonPut(&p->line, a ? a : "", (size_t)sqlite3_column_bytes(pStmt, iCol));
+  }
+}
+
+static void outLabel(Out *p, const char *z){
+  cmdBufAdd(&p->line, z, strlen(z));
+}
+
+static void outJson(Out *p, sqlite3_stmt *pStmt){
+  outLabel(p, "{\"partition\":");
+  outInt(p, sqlite3_column_int64(pStmt, OUT_PARTITION));
+  outLabel(p, ",\"offset\":");
+  outInt(p, sqlite3_column_int64(pStmt, OUT_OFFSET));
+  outLabel(p, ",\"timestamp\":");
+  outInt(p, sqlite3_column_int64(pStmt, OUT_TIMESTAMP));
+  outLabel(p, ",\"key\":");
+  outJsonBytes(p, pStmt, OUT_KEY);
+  outLabel(p, ",\"value\":");
+  outJsonBytes(p, pStmt, OUT_VALUE);
+  outLabel(p, ",\"headers\":");
+  if( sqlite3_column_type(pStmt, OUT_HEADERS)==SQLITE_NULL ) outLabel(p, "null");
+  else outColumn(p, pStmt, OUT_HEADERS);
+  outLabel(p, "}\n");
+}
+
+/**************************************************************************
+** Reading.
+*/
+
+/* Where to begin in a partition; PRILL's offsets begin at 0. */
+static i64 outStart(Out *p, int iPart){
+  sqlite3_stmt *pStmt;
+  i64 iStart = 0;
+  if( p->eFrom==FROM_EARLIEST ) return 0;
+  if( p->eFrom==FROM_OFFSET ) return p->iFrom;
+  if( p->eFrom==FROM_TIME ){
+    pStmt = cmdPrepare("SELECT offset FROM prill_records(%Q) WHERE partition=%d AND timestamp>=%lld"
+                       " ORDER BY offset LIMIT 1", p->zTopic, iPart, p->iFrom);
+    iStart = cmdStep(pStmt) ? sqlite3_column_int64(pStmt, 0) : 0x7fffffffffffffffLL;
+  }else{
+    pStmt = cmdPrepare("SELECT log_end_offset FROM prill_partitions WHERE topic=%Q AND partition=%d",
+                       p->zTopic, iPart);
+    if( cmdStep(pStmt) ) iStart = sqlite3_column_int64(pStmt, 0);
+    if( p->eFrom==FROM_LAST ) iStart = iStart>p->iFrom ? iStart-p->iFrom : 0;
+  }
+  cmdFinish(pStmt);
+  return iStart;
+}
+
+static void outPartition(Out *p, int iPart){
+  sqlite3_stmt *pStmt;
+  i64 iStart = outStart(p, iPart);
+  pStmt = cmdPrepare("SELECT " OUT_COLUMNS " FROM prill_records(%Q) WHERE partition=%d AND offset>=%lld"
+                     " ORDER BY offset", p->zTopic, iPart, iStart);
+  while( p->nDone!=p->nMax && cmdStep(pStmt) ){
+    p->line.n = 0;
+    if( p->bJson ) outJson(p, pStmt); else outFormatted(p, pStmt);
+    if( p->line.n && fwrite(p->line.a, 1, p->line.n, stdout)!=p->line.n ) cmdFlush();
+    p->nDone++;
+  }
+  cmdFinish(pStmt);
+}
+
+static void outRun(Out *p, const char *zFrom){
+  int i, nPart;
+  cmdOpen(CMD_READ);
+  outFrom(p, zFrom);
+  cmdExec("BEGIN");
+  nPart = cmdTopicFind(p->zTopic, 0);
+  if( p->iPart>=nPart ){
+    cmdFatal("topic %s has no partition %lld: they are 0 to %d", p->zTopic, (long long)p->iPart, nPart-1);
+  }
+  for(i=0; i<nPart && p->nDone!=p->nMax; i++){
+    if( p->iPart<0 || p->iPart==i ) outPartition(p, i);
+  }
+  cmdExec("COMMIT");
+  for(i=0; i<p->nPiece; i++) sqlite3_free(p->aPiece[i].text.a);
+  sqlite3_free(p->aPiece);
+  sqlite3_free(p->line.a);
+}
+
+int cmdConsume(const Cmd *pMe, int nArg, char **azArg){
+  const char *zFrom = 0, *zOut = 0, *zSep = 0;
+  Out out = {0};
+  const CmdOpt aOpt[] = {
+    {0, "from", OPT_TEXT, (void*)&zFrom},
+    {'n', "count", OPT_INT, &out.nMax},
+    {'p', "partition", OPT_INT, &out.iPart},
+    {'K', "key-separator", OPT_TEXT, (void*)&zSep},
+    {'o', "output", OPT_TEXT, (void*)&zOut},
+  };
+  (void)pMe;
+  out.nMax = out.iPart = -1;
+  CMD_OPTIONS(nArg, azArg, aOpt, 1, 1);
+  out.zTopic = azArg[0];
+  if( zOut && zSep ) cmdUsage("-o and -K exclude each other");
+  if( zOut && strcmp(zOut, "json")==0 ){
+    out.bJson = 1;
+  }else if( zOut && strcmp(zOut, "text")!=0 ){
+    outFormat(&out, zOut);
+  }else{
+    if( zSep ){
+      outPiece(&out, 'k');
+      cmdSeparator(zSep, &outPiece(&out, 0)->text);
+    }
+    outFormat(&out, "%s\\n");
+  }
+  outRun(&out, zFrom);
+  return 0;
+}
+
+int cmdExport(const Cmd *pMe, int nArg, char **azArg){
+  Out out = {0};
+  const CmdOpt aOpt[] = { {'p', "partition", OPT_INT, &out.iPart} };
+  (void)pMe;
+  out.nMax = out.iPart = -1;
+  out.bJson = 1;
+  CMD_OPTIONS(nArg, azArg, aOpt, 1, 1);
+  out.zTopic = azArg[0];
+  outRun(&out, 0);
+  return 0;
+}

@@ -1,0 +1,75 @@
+# deps.sh: the Debian packages prill is built and tested with, for the scripts
+# beside it to source.  The one place they are listed.
+
+# To build, and to type SQL.
+build_packages="gcc libc6-dev binutils make pkg-config libsqlite3-dev liblz4-dev sqlite3"
+# Compression codecs beyond LZ4: welcome, not needed.
+codec_packages="libzstd-dev zlib1g-dev libsnappy-dev"
+# To test: testfixture and its runner.
+test_packages="tcl tcl-dev libsqlite3-tcl procps util-linux"
+
+# missing PACKAGE...: those that are not installed, or nothing.
+missing() {
+  for p in "$@"; do
+    case $(dpkg-query -W -f '${Status}' "$p" 2>/dev/null) in
+      *" installed") ;;
+      *) printf '%s ' "$p" ;;
+    esac
+  done
+}
+
+# install_missing WANTED NEEDED: with apt-get, as root or through sudo, never
+# asking, and saying what it does.  WANTED packages are tried together with the
+# NEEDED ones, and left out where they cannot be had.  Where there is no
+# apt-get it does nothing: configure will name what is missing.
+install_missing() {
+  command -v dpkg-query >/dev/null 2>&1 || return 0
+  # shellcheck disable=SC2086
+  { all=$(missing $1 $2); needed=$(missing $2); }
+  [ -n "$all" ] || return 0
+  as_root=
+  if [ "$(id -u)" -ne 0 ]; then
+    as_root="sudo -n"
+    if ! sudo -n true 2>/dev/null; then
+      [ -n "$needed" ] || return 0
+      echo "Missing: $needed" >&2
+      echo "This is not root, and sudo would ask; as root type:  apt-get install $needed" >&2
+      return 1
+    fi
+  fi
+  echo "Installing $all"
+  apt_install "$all" || { [ -z "$needed" ] || apt_install "$needed"; } || {
+    echo "apt-get could not install: $needed" >&2
+    return 1
+  }
+  installed=yes
+}
+
+# apt_install PACKAGES: with what apt knows, then once more after an update.
+# Silent but for errors.
+apt_install() {
+  apt_log=$(mktemp)
+  for try in now updated; do
+    # shellcheck disable=SC2086
+    if [ $try = now ] || $as_root apt-get -qq update >>"$apt_log" 2>&1; then
+      if $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+           --no-install-recommends $1 </dev/null >>"$apt_log" 2>&1; then
+        rm -f "$apt_log"
+        return 0
+      fi
+    fi
+  done
+  tail -n 20 "$apt_log" >&2
+  rm -f "$apt_log"
+  return 1
+}
+
+# configure_build: build/Makefile, made anew when packages were installed or the
+# checkout was moved.
+configure_build() {
+  if ! grep -qsFx "TOP      = $(pwd)" build/Makefile || [ "${installed-no}" = yes ]; then
+    mkdir -p build
+    echo "Configuring in build/"
+    (cd build && ../configure)
+  fi
+}
