@@ -47,6 +47,7 @@ struct CheckRun {
   const char *zTopic;           /* its topic */
   char *zFile;                  /* file being checked, relative to the database */
   i64 iNext;                    /* offset expected next in the partition */
+  i64 iEpoch;                   /* leader epoch of the batch before */
   int bGaps;                    /* the partition has lost offsets */
   int bFiles;                   /* the directory is there and ours */
   sqlite3_stmt *pTick;          /* tells of an interrupt */
@@ -280,11 +281,35 @@ static int checkRead(CheckRun *ck, PrillFile *pFile, i64 n, i64 iPos, PrillBuf *
   return SQLITE_OK;
 }
 
+/* What the header of a batch says, against its segment.  *pbBad: so wrong
+** that the walk ends. */
+static int checkHeader(CheckRun *ck, i64 iPos, const PrillSeg *pSeg, const PrillBatch *b, int *pbBad){
+  i64 iLast = b->iBase + b->dLast;
+  int rc;
+  *pbBad = 1;
+  if( b->nByte>pSeg->nByte-iPos ){
+    return checkFileSay(ck, iPos, "the batch of %lld bytes reaches past the committed end %lld", b->nByte,
+                        pSeg->nByte);
+  }
+  if( b->iBase<pSeg->iBase || iLast>=pSeg->iEnd ){
+    return checkFileSay(ck, iPos, "offsets %lld to %lld are not of this segment, which has %lld to %lld",
+                        b->iBase, iLast, pSeg->iBase, pSeg->iEnd-1);
+  }
+  *pbBad = 0;
+  rc = checkOffsets(ck, iPos, b->iBase, iLast, pbBad);
+  if( rc==SQLITE_OK && (b->iEpoch<ck->iEpoch || b->iEpoch>ck->pPart->x.iEpoch) ){
+    rc = checkFileSay(ck, iPos, "leader epoch %d where %lld to %lld was expected", b->iEpoch, ck->iEpoch,
+                      ck->pPart->x.iEpoch);
+  }
+  ck->iEpoch = PRILL_MAX(ck->iEpoch, b->iEpoch);
+  return rc;
+}
+
 /*
-** Check the batch at iPos of a segment with nByte committed bytes.  *pnUsed
-** is its length, 0 when it was found so bad that the walk ends.
+** Check the batch at iPos of a segment.  *pnUsed is its length, 0 when it was
+** found so bad that the walk ends.
 */
-static int checkBatch(CheckRun *ck, PrillFile *pFile, i64 iPos, i64 nByte, CheckSum *pSum, i64 *pnUsed){
+static int checkBatch(CheckRun *ck, PrillFile *pFile, i64 iPos, const PrillSeg *pSeg, CheckSum *pSum, i64 *pnUsed){
   PrillBatch b;
   const u8 *a;
   const u8 *aRec = 0;
@@ -293,21 +318,18 @@ static int checkBatch(CheckRun *ck, PrillFile *pFile, i64 iPos, i64 nByte, Check
   int bBad = 0;
   int rc;
   *pnUsed = 0;
-  if( nByte-iPos<PRILL_BATCH_HDR ){
-    return checkFileSay(ck, iPos, "%lld bytes before the committed end are no batch", nByte-iPos);
+  if( pSeg->nByte-iPos<PRILL_BATCH_HDR ){
+    return checkFileSay(ck, iPos, "%lld bytes before the committed end are no batch", pSeg->nByte-iPos);
   }
   rc = checkRead(ck, pFile, PRILL_BATCH_HDR, iPos, &ck->batch, &a);
   if( rc!=SQLITE_OK || a==0 ) return rc;
   if( prillBatchHeader(a, PRILL_BATCH_HDR, &b)!=SQLITE_OK ) return checkFileSay(ck, iPos, "no batch header");
-  if( b.nByte>nByte-iPos ){
-    return checkFileSay(ck, iPos, "the batch of %lld bytes reaches past the committed end %lld", b.nByte, nByte);
-  }
+  rc = checkHeader(ck, iPos, pSeg, &b, &bBad);
+  if( rc!=SQLITE_OK || bBad ) return rc;
   rc = checkRead(ck, pFile, b.nByte, iPos, &ck->batch, &a);
   if( rc!=SQLITE_OK || a==0 ) return rc;
   pSum->iBase = b.iBase;
   pSum->iLast = b.iBase + b.dLast;
-  rc = checkOffsets(ck, iPos, b.iBase, pSum->iLast, &bBad);
-  if( rc!=SQLITE_OK || bBad ) return rc;
   pSum->nRec += b.nRec;
   if( b.nRec>0 && b.iMaxTs>pSum->iMaxTs ) pSum->iMaxTs = b.iMaxTs;
   if( b.mAttr & PRILL_ATTR_APPENDTIME ) pSum->bAppend = 1;
@@ -369,7 +391,7 @@ static int checkWalk(CheckRun *ck, PrillFile *pFile, const PrillSeg *pSeg, const
   int iEntry = 0;
   int rc = SQLITE_OK;
   while( rc==SQLITE_OK && iPos<pSeg->nByte ){
-    rc = checkBatch(ck, pFile, iPos, pSeg->nByte, &sum, &nUsed);
+    rc = checkBatch(ck, pFile, iPos, pSeg, &sum, &nUsed);
     if( rc!=SQLITE_OK || nUsed==0 ) return rc;
     rc = checkIndexAt(ck, pIndex, &iEntry, !pSeg->bSealed, iPos, &sum);
     if( rc==SQLITE_OK ) rc = checkTick(ck);
@@ -377,10 +399,6 @@ static int checkWalk(CheckRun *ck, PrillFile *pFile, const PrillSeg *pSeg, const
   }
   if( rc==SQLITE_OK && iEntry<pIndex->n ){
     rc = checkFileSay(ck, pIndex->a[iEntry].iPos, "the index points here, past the last batch");
-  }
-  if( rc==SQLITE_OK && ck->iNext>pSeg->iEnd ){
-    rc = checkFileSay(ck, -1, "offsets up to %lld where the segment ends before %lld", ck->iNext-1,
-                      pSeg->iEnd);
   }
   return rc==SQLITE_OK ? checkTotals(ck, pSeg, &sum) : rc;
 }
@@ -418,6 +436,8 @@ static int checkSealedIndex(CheckRun *ck, const PrillSeg *pSeg, PrillIndex *pInd
     if( (rc&0xff)==SQLITE_CORRUPT ){
       pIndex->n = 0;
       rc = checkFileSay(ck, -1, "this file or the .index beside it is no index");
+    }else if( rc==SQLITE_OK && pSeg->nRec>0 && (time.n==0 || prillGet64(time.a+time.n-12)!=pSeg->iMaxTs) ){
+      rc = checkFileSay(ck, -1, "does not end with the segment's greatest timestamp %lld", pSeg->iMaxTs);
     }
   }
   prillBufFree(&idx);
@@ -516,18 +536,18 @@ static int checkTail(CheckRun *ck){
 static int checkExtent(CheckRun *ck){
   const PrillPart *p = ck->pPart;
   const PrillExtent *x = &p->x;
-  i64 nByte = 0, nRec = 0;
+  u64 nByte = 0, nRec = 0;
   int i;
   int rc = SQLITE_OK;
   for(i=0; i<p->nSeg; i++){
-    nByte += p->aSeg[i].nByte;
-    nRec += p->aSeg[i].nRec;
+    nByte += (u64)p->aSeg[i].nByte;
+    nRec += (u64)p->aSeg[i].nRec;
   }
-  if( nByte!=x->nAllByte ){
-    rc = checkSay(ck, "its segments have %lld bytes where the extent has %lld", nByte, x->nAllByte);
+  if( nByte!=(u64)x->nAllByte ){
+    rc = checkSay(ck, "its segments have %lld bytes where the extent has %lld", (i64)nByte, x->nAllByte);
   }
-  if( rc==SQLITE_OK && nRec!=x->nAllRec ){
-    rc = checkSay(ck, "its segments have %lld records where the extent has %lld", nRec, x->nAllRec);
+  if( rc==SQLITE_OK && nRec!=(u64)x->nAllRec ){
+    rc = checkSay(ck, "its segments have %lld records where the extent has %lld", (i64)nRec, x->nAllRec);
   }
   if( rc==SQLITE_OK && p->nSeg && p->aSeg[p->nSeg-1].iEnd>x->iSegEnd ){
     rc = checkSay(ck, "its segments end before offset %lld, the extent before %lld",
@@ -577,6 +597,7 @@ static int checkPart(CheckRun *ck, PrillTopic *pTopic, PrillPart *p){
   if( rc!=SQLITE_OK || bBad ) return rc;
   rc = checkExtent(ck);
   ck->iNext = checkFirst(p);
+  ck->iEpoch = 0;
   for(i=0; rc==SQLITE_OK && i<p->nSeg; i++){
     PrillSeg seg = p->aSeg[i];
     if( seg.iBase<ck->iNext ){

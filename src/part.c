@@ -203,7 +203,6 @@ static void partFreeSegs(PrillPart *p){
 void prillPartUnref(PrillPart *p){
   if( p==0 || --p->nRef>0 ) return;
   prillTailDrop(p);
-  sqlite3_free(p->apTail);
   partFreeSegs(p);
   sqlite3_free(p);
 }
@@ -243,7 +242,8 @@ int prillPartLoad(PrillPart *p){
     p->x = x;
     p->iSeen = pStore->iExtent;
     if( p->nSeg ) p->aSeg[p->nSeg-1].bIndex = 0;
-    prillTailPrune(p);
+    rc = prillTailPrune(p);
+    if( rc!=SQLITE_OK ) p->iSeen = -1;
   }else{
     prillStoreDone(pStore, pStmt, &rc);
     if( rc==SQLITE_OK ) rc = partBad(p, "extent row (missing)");

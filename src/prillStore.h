@@ -22,6 +22,7 @@ typedef struct PrillExtent PrillExtent;
 typedef struct PrillSeg PrillSeg;
 typedef struct PrillWrite PrillWrite;
 typedef struct PrillStage PrillStage;
+typedef struct PrillPageCache PrillPageCache;
 
 /* Cached statements, by number.  store.c has their texts. */
 enum {
@@ -100,7 +101,7 @@ struct PrillPart {
   PrillExtent x;          /* committed, valid while iSeen>=pStore->iForeign */
   i64 iSeen;
   PrillChunk **apTail;    /* live chunks of the tail, in offset order */
-  int nTail, nTailAlloc;
+  int nTail;
   i64 nTailByte;
   PrillSeg *aSeg;         /* segment list, valid while iSegSeen==x.iSegVer */
   int nSeg;
@@ -167,6 +168,7 @@ struct PrillStore {
   PrillStage *pStage;     /* the open transaction, or NULL (stage.c) */
   i64 iCut;               /* counts rollbacks */
   void *pFiles;           /* open segment files (part.c) */
+  PrillPageCache *pPages; /* decoded batches (page.c) */
   i64 nFailed;            /* failed appends, for prill_debug() */
 };
 
@@ -180,6 +182,8 @@ void prillStorePut(PrillStore*);
 ** every cursor and every write.  Afterwards bExists tells whether there is a
 ** store; without one all lists are empty. */
 int prillStoreRefresh(PrillStore*);
+/* Forget everything cached of the database. */
+void prillStoreForget(PrillStore*);
 /* Refuse, in DESIGN's words, when the log directory is missing or foreign. */
 int prillStoreCheckDir(PrillStore*);
 /* Make sure the log directory exists and is this store's; part.c calls it
@@ -303,7 +307,11 @@ int prillWriteRepair(PrillWrite*);
 int prillTailLoad(PrillStore*);                 /* make every apTail current */
 void prillTailReset(PrillStore*);
 void prillTailDrop(PrillPart*);                 /* forget one partition's tail */
-void prillTailPrune(PrillPart*);                /* forget what its segments hold */
+int prillTailPrune(PrillPart*);                 /* forget what its segments hold */
+/* Hold the list as it is for a scan: its first nTail entries stay.  NULL when
+** there are none. */
+PrillChunk **prillTailHold(PrillPart*);
+void prillTailLetGo(PrillChunk**);              /* NULL is harmless */
 int prillTailAdd(PrillPart*, PrillChunk*);      /* takes a reference */
 i64 prillTailLimit(PrillStore*, int nPart);     /* bytes the ring may hold */
 /* Frame bytes: begin with the turn, add chunks, close. */
@@ -357,6 +365,27 @@ struct PrillStage {
 };
 /* PRAGMA synchronous as this transaction has it. */
 int prillStageLevel(PrillStage*, int *pLevel);
+
+/* page.c: decoded batches kept for the next lookup.  Find and Add give a
+** reference.  Add takes over *pBuf, whose bytes hold the records aRec[0..nRec);
+** NULL, and nothing taken, when there is no memory, the batch is too large, or
+** its records are not what its header says. */
+typedef struct PrillPage PrillPage;
+struct PrillPage {
+  int nRef;
+  int iPid;
+  i64 iBase, iGen, iPos;
+  PrillBatch b;
+  PrillBuf buf;
+  const u8 *aRec;         /* nRec bytes of records, in buf */
+  i64 nRec;
+  u32 *aStart;            /* where each begins; b.nRec of them */
+};
+PrillPage *prillPageFind(PrillStore*, int iPid, i64 iBase, i64 iGen, i64 iPos);
+PrillPage *prillPageAdd(PrillStore*, int iPid, i64 iBase, i64 iGen, i64 iPos,
+                        const PrillBatch*, PrillBuf *pBuf, const u8 *aRec, i64 nRec);
+void prillPageUnref(PrillPage*);                /* NULL is harmless */
+void prillPagesFree(PrillStore*);
 
 /* scan.c: the merging cursor over segments, tail and own stage of one
 ** partition.  Its end is fixed when it opens. */

@@ -38,9 +38,12 @@ struct PrillScan {
   u8 bLoss;                 /* I3 */
   ScanSeg *aSeg;
   int nSeg;
-  PrillChunk **apChunk;     /* referenced */
-  i64 *aChunkNext;          /* each chunk's end when the scan opened */
-  int nChunk;
+  PrillChunk **apTail;      /* the tail's list, held */
+  int iTail, nTail;         /* of it, the chunks iTail..iTail+nTail-1 */
+  PrillChunk **apOwn;       /* this transaction's chunks, referenced */
+  i64 *aOwnNext;            /* each one's end when the scan opened */
+  int nOwn;
+  int nChunk;               /* nTail+nOwn */
   /* Where it is: in segment iSeg at byte iPos, or (iSeg==nSeg) at iChunk */
   int iSeg, iChunk;
   i64 iPos;
@@ -58,6 +61,8 @@ struct PrillScan {
   i64 iNextOff;
   i64 iVirtualEnd;          /* first offset after a virtual batch */
   PrillBuf out;             /* decompressed records */
+  PrillPage *pPage;         /* or they are this page's */
+  int nLoaded;              /* batches loaded so far */
   /* Newest first */
   i64 *aBack;               /* batch positions in the segment, or record starts */
   int nBack, nBackAlloc;
@@ -110,6 +115,7 @@ static int scanSegs(PrillScan *p){
     s.iMaxTs = pSeg->iMaxTs;
     s.bActive = !pSeg->bSealed;
     if( s.bActive && w && (w->bRepair || p->bStream) ) break;
+    if( s.iBase>p->r.iTo ) break;
     if( s.iEnd>p->r.iFrom ) rc = scanAddSeg(p, &s);
   }
   if( w && w->bRepair && !p->bStream && w->x.iBase>=0 ){
@@ -132,40 +138,52 @@ static int scanSegs(PrillScan *p){
   return rc;
 }
 
-/* Take a reference to each chunk: the live tail, unless it has been moved to
-** the segment by this transaction, and the transaction's own. */
+/* Chunk i of the scan, tail first, and its end when the scan opened. */
+static PrillChunk *scanChunk(const PrillScan *p, int i, i64 *piNext){
+  if( i<p->nTail ){
+    PrillChunk *pChunk = p->apTail[p->iTail+i];
+    *piNext = pChunk->iNext;
+    return pChunk;
+  }
+  *piNext = p->aOwnNext[i-p->nTail];
+  return p->apOwn[i-p->nTail];
+}
+
+/* The first chunk of the tail that ends after iOff. */
+static int scanTailFind(PrillPart *pPart, i64 iOff){
+  int lo = 0, hi = pPart->nTail;
+  while( lo<hi ){
+    int mid = (lo+hi)/2;
+    if( pPart->apTail[mid]->iNext<=iOff ) lo = mid+1; else hi = mid;
+  }
+  return lo;
+}
+
+/* Hold the chunks in the range: the live tail, unless it has been moved to the
+** segment by this transaction, and the transaction's own. */
 static int scanChunks(PrillScan *p){
   PrillPart *pPart = p->pPart;
   PrillWrite *w = pPart->pWrite;
   PrillStage *pStage = pPart->pStore->pStage;
-  int nTail = p->bStream ? 0 : pPart->nTail;
-  int n = nTail, i, iFirst = 0;
+  int n = 0, i;
+  if( !p->bStream && pPart->nTail && p->r.iTo>=pPart->apTail[0]->iBase ){
+    p->iTail = scanTailFind(pPart, p->r.iFrom);
+    p->nTail = PRILL_MIN(scanTailFind(pPart, p->r.iTo)+1, pPart->nTail) - p->iTail;
+    p->apTail = p->nTail>0 ? prillTailHold(pPart) : 0;
+  }
   for(i=(w ? w->iRun : -1); i>=0; i=pStage->aRun[i].iPrev){
     if( pStage->aRun[i].pChunk ) n++;
   }
+  p->nChunk = p->nTail + n;
   if( n==0 ) return SQLITE_OK;
-  if( !p->bStream && p->r.iFrom>0 ){
-    /* Binary search: the first chunk that ends after iFrom. */
-    int iHi = nTail;
-    while( iFirst<iHi ){
-      int iMid = (iFirst+iHi)/2;
-      if( pPart->apTail[iMid]->iNext<=p->r.iFrom ) iFirst = iMid+1; else iHi = iMid;
-    }
+  p->apOwn = (PrillChunk**)sqlite3_malloc64((sizeof(PrillChunk*)+sizeof(i64))*(u64)n);
+  if( p->apOwn==0 ) return SQLITE_NOMEM;
+  p->aOwnNext = (i64*)&p->apOwn[n];
+  p->nOwn = n;
+  for(i=w->iRun; i>=0; i=pStage->aRun[i].iPrev){
+    if( pStage->aRun[i].pChunk ) p->apOwn[--n] = prillChunkRef(pStage->aRun[i].pChunk);
   }
-  n -= iFirst;
-  if( n==0 ) return SQLITE_OK;
-  p->apChunk = (PrillChunk**)sqlite3_malloc64((sizeof(PrillChunk*)+sizeof(i64))*(u64)n);
-  if( p->apChunk==0 ) return SQLITE_NOMEM;
-  p->aChunkNext = (i64*)&p->apChunk[n];
-  p->nChunk = n;
-  for(i=0; i<nTail-iFirst; i++) p->apChunk[i] = pPart->apTail[i+iFirst];
-  for(i=(w ? w->iRun : -1); i>=0; i=pStage->aRun[i].iPrev){
-    if( pStage->aRun[i].pChunk ) p->apChunk[--n] = pStage->aRun[i].pChunk;
-  }
-  for(i=0; i<p->nChunk; i++){
-    prillChunkRef(p->apChunk[i]);
-    p->aChunkNext[i] = p->apChunk[i]->iNext;
-  }
+  for(i=0; i<p->nOwn; i++) p->aOwnNext[i] = p->apOwn[i]->iNext;
   return SQLITE_OK;
 }
 
@@ -253,13 +271,15 @@ int prillScanOpen(PrillPart *pPart, const PrillRange *pRange, PrillScan **pp){
 void prillScanClose(PrillScan *p){
   int i;
   if( p==0 ) return;
-  for(i=0; i<p->nChunk; i++) prillChunkUnref(p->apChunk[i]);
-  sqlite3_free(p->apChunk);
+  prillTailLetGo(p->apTail);
+  for(i=0; i<p->nOwn; i++) prillChunkUnref(p->apOwn[i]);
+  sqlite3_free(p->apOwn);
   sqlite3_free(p->aSeg);
   sqlite3_free(p->aBack);
   prillBufFree(&p->read);
   prillBufFree(&p->out);
   prillBufFree(&p->recs);
+  prillPageUnref(p->pPage);
   prillPartUnref(p->pPart);
   sqlite3_free(p);
 }
@@ -300,13 +320,23 @@ static int scanAborted(const PrillScan *p){
   return p->bStream && p->iRewind!=p->pPart->iRewind;
 }
 
-/* The header of the batch at iPos of the current segment. */
+/* The header of the batch at iPos of the current segment.  When the batch is
+** in the cache, p->pPage is it. */
 static int scanHeader(PrillScan *p, i64 iPos, PrillBatch *pB){
   ScanSeg *pSeg = &p->aSeg[p->iSeg];
   const u8 *a;
   int rc;
   p->iPos = iPos;
   if( scanAborted(p) ) return SQLITE_ABORT_ROLLBACK;
+  prillPageUnref(p->pPage);
+  p->pPage = 0;
+  if( p->nLoaded==0 && !p->bStream ){
+    p->pPage = prillPageFind(p->pPart->pStore, p->pPart->iPid, pSeg->iBase, pSeg->iGen, iPos);
+    if( p->pPage && p->pPage->b.nByte<=pSeg->nByte-iPos ){
+      *pB = p->pPage->b;
+      return SQLITE_OK;
+    }
+  }
   if( iPos+PRILL_BATCH_HDR>pSeg->nByte ) return scanBad(p, "a batch is cut short");
   rc = scanBytes(p, iPos, PRILL_BATCH_HDR, &a);
   if( rc!=SQLITE_OK ) return rc;
@@ -316,11 +346,29 @@ static int scanHeader(PrillScan *p, i64 iPos, PrillBatch *pB){
   return SQLITE_OK;
 }
 
+/* Use the page: begin at the first record wanted. */
+static int scanUsePage(PrillScan *p){
+  PrillPage *pPage = p->pPage;
+  i64 k = p->r.iFrom - pPage->b.iBase;
+  p->b = pPage->b;
+  p->a = pPage->aRec;
+  p->aEnd = pPage->aRec + pPage->nRec;
+  p->nLeft = p->b.nRec;
+  if( !p->r.bDesc && k>0 && k<p->b.nRec && p->b.nRec==p->b.dLast+1 ){
+    p->a += pPage->aStart[k];
+    p->nLeft -= k;
+  }
+  return SQLITE_OK;
+}
+
 /* The body of batch *pB at p->iPos: CRC checked, records at p->a. */
 static int scanBody(PrillScan *p, const PrillBatch *pB){
+  ScanSeg *pSeg = &p->aSeg[p->iSeg];
   const u8 *a, *aRec;
   i64 nRec;
-  int rc = scanBytes(p, p->iPos, pB->nByte, &a);
+  int rc;
+  if( p->pPage ) return scanUsePage(p);
+  rc = scanBytes(p, p->iPos, pB->nByte, &a);
   if( rc!=SQLITE_OK ) return rc;
   if( prillBatchCheck(a, pB)!=SQLITE_OK ) return scanBad(p, "checksum");
   rc = prillBatchRecords(a, pB, &p->out, &aRec, &nRec);
@@ -331,6 +379,15 @@ static int scanBody(PrillScan *p, const PrillBatch *pB){
         p->pPart->iPart, prillCodecName(pB->mAttr&PRILL_ATTR_CODEC) ? prillCodecName(pB->mAttr&PRILL_ATTR_CODEC) : "?");
   }
   if( rc!=SQLITE_OK ) return scanBad(p, "its records do not decompress");
+  if( p->nLoaded++==0 && !p->bStream && !(p->bLoss && pSeg->bActive) ){
+    PrillBuf *pBuf = aRec==p->out.a ? &p->out : &p->read;
+    p->pPage = prillPageAdd(p->pPart->pStore, p->pPart->iPid, pSeg->iBase, pSeg->iGen, p->iPos, pB, pBuf,
+                            aRec, nRec);
+    if( p->pPage ){
+      if( pBuf==&p->read ) p->iReadSeg = -1;
+      return scanUsePage(p);
+    }
+  }
   p->b = *pB;
   p->a = aRec;
   p->aEnd = aRec+nRec;
@@ -375,6 +432,7 @@ static int scanNextSegBatch(PrillScan *p){
     ScanSeg *pSeg = &p->aSeg[p->iSeg];
     PrillBatch b;
     int rc;
+    if( p->iLast>=p->r.iTo ) break;
     if( p->iPos>=pSeg->nByte || pSeg->iBase>p->r.iTo ){
       p->iSeg++;
       rc = scanEnter(p);
@@ -411,9 +469,9 @@ static int scanNextSegBatch(PrillScan *p){
 }
 
 static int scanNextChunk(PrillScan *p){
-  while( p->iChunk<p->nChunk ){
-    PrillChunk *pChunk = p->apChunk[p->iChunk];
-    i64 iNext = p->aChunkNext[p->iChunk];
+  while( p->iChunk<p->nChunk && p->iLast<p->r.iTo ){
+    i64 iNext;
+    PrillChunk *pChunk = scanChunk(p, p->iChunk, &iNext);
     if( pChunk->bGone || pChunk->iBase>p->r.iTo ) break;                  /* I2 */
     p->iChunk++;
     if( iNext<=p->r.iFrom || pChunk->iMaxTs<p->r.iTsFrom || pChunk->iMinTs>p->r.iTsTo ) continue;
@@ -533,6 +591,11 @@ static int scanListRecords(PrillScan *p){
   int rc = SQLITE_OK;
   i64 iPrev = p->b.iBase-1;
   p->recs.n = 0;
+  if( p->pPage && p->iSeg<p->nSeg ){
+    prillBufAppend(&rc, &p->recs, p->pPage->aStart, p->b.nRec*(i64)sizeof(u32));
+    p->iRec = p->b.nRec;
+    return rc;
+  }
   while( rc==SQLITE_OK && p->nLeft>0 ){
     u32 iStart = (u32)(p->a - aBegin);
     rc = scanDecode(p, &r);
@@ -579,11 +642,12 @@ static int scanPrevSegBatch(PrillScan *p){
 
 static int scanPrevBatch(PrillScan *p){
   while( p->iChunk>0 ){
-    PrillChunk *pChunk = p->apChunk[--p->iChunk];
+    i64 iNext;
+    PrillChunk *pChunk = scanChunk(p, --p->iChunk, &iNext);
     int rc;
-    if( pChunk->bGone || pChunk->iBase>p->r.iTo || p->aChunkNext[p->iChunk]<=p->r.iFrom
+    if( pChunk->bGone || pChunk->iBase>p->r.iTo || iNext<=p->r.iFrom
      || pChunk->iMaxTs<p->r.iTsFrom || pChunk->iMinTs>p->r.iTsTo ) continue;
-    scanChunkBatch(p, pChunk, p->aChunkNext[p->iChunk]);
+    scanChunkBatch(p, pChunk, iNext);
     rc = scanListRecords(p);
     return rc==SQLITE_OK ? SQLITE_ROW : rc;
   }
@@ -599,7 +663,8 @@ static int scanNextDesc(PrillScan *p, PrillRecord *pRec){
       memcpy(&iStart, p->recs.a + (i64)sizeof(u32)*--p->iRec, sizeof(iStart));
       if( p->iSeg==p->nSeg ){
         /* The chunk's bytes may have moved since. */
-        PrillChunk *pChunk = p->apChunk[p->iChunk];
+        i64 iNext;
+        PrillChunk *pChunk = scanChunk(p, p->iChunk, &iNext);
         a = pChunk->buf.a;
         p->aEnd = a + pChunk->buf.n;
       }
@@ -621,7 +686,8 @@ int prillScanNext(PrillScan *p, PrillRecord *pRec){
   if( p->r.bDesc ) return scanNextDesc(p, pRec);
   if( p->bBatch && !p->bVirtual && p->iSeg>=p->nSeg ){
     /* A chunk that this transaction appends to may have moved. */
-    PrillChunk *pChunk = p->apChunk[p->iChunk-1];
+    i64 iNext;
+    PrillChunk *pChunk = scanChunk(p, p->iChunk-1, &iNext);
     if( p->aEnd!=pChunk->buf.a+pChunk->buf.n ){
       i64 iAt = p->a - p->aOld;
       p->a = pChunk->buf.a + iAt;
@@ -708,10 +774,12 @@ int prillScanBatchAt(
     p->iPos += pHdr->nByte;
   }
   for(i=0; rc==SQLITE_OK && i<p->nChunk; i++){
-    if( p->apChunk[i]->iNext<=p->r.iFrom ) continue;
+    i64 iNext;
+    PrillChunk *pChunk = scanChunk(p, i, &iNext);
+    if( iNext<=p->r.iFrom ) continue;
     *piWhere = 1;
     *piPos = 0;
-    rc = scanEncodeChunk(p->apChunk[i], pHdr, pBuf);
+    rc = scanEncodeChunk(pChunk, pHdr, pBuf);
     prillScanClose(p);
     return rc==SQLITE_OK ? SQLITE_ROW : rc;
   }

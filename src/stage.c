@@ -662,34 +662,35 @@ static int stageKeepTail(PrillStage *p, PrillWrite *w){
   return rc;
 }
 
-void prillStoreCommit(PrillStore *pStore){
-  PrillStage *p = pStore->pStage;
+/* The ring has turned: what was live has moved. */
+static void stageDropTails(PrillStore *pStore){
+  PrillPart *pPart;
+  int i;
+  for(i=0; i<pStore->nBucket; i++){
+    for(pPart=pStore->apPart[i]; pPart; pPart=pPart->pHash) prillTailDrop(pPart);
+  }
+}
+
+/* The transaction has committed: the caches become what it wrote. */
+static void stageCommit(PrillStage *p){
+  PrillStore *pStore = p->pStore;
   PrillWrite *w;
   unsigned int v = 0;
   int rc = SQLITE_OK;
-  if( p==0 ) return;
   if( p->bState ){
     pStore->iExtent++;
     pStore->bReboot = 0;
     prillFileBootId(pStore->zBoot);
   }
   for(w=p->pWrites; w; w=w->pNext){
-    if( !stageAlive(w) ) continue;
-    if( stageToFile(p, w) || w->bRepair ){
-      int bMoved = stageToFile(p, w);
-      if( w->nSeg ) pStore->bDirRow = 1;
-      prillWriteDone(w, 1, 1);
-      if( bMoved ) prillTailDrop(w->pPart);
-    }
+    int bMoved = stageToFile(p, w);
+    if( !stageAlive(w) || !(bMoved || w->bRepair) ) continue;
+    if( w->nSeg ) pStore->bDirRow = 1;
+    prillWriteDone(w, 1, 1);
+    if( bMoved ) prillTailDrop(w->pPart);
   }
   if( p->bRing ){
-    if( p->iTurn!=pStore->iRingGen ){
-      int i;
-      PrillPart *pPart;
-      for(i=0; i<pStore->nBucket; i++){
-        for(pPart=pStore->apPart[i]; pPart; pPart=pPart->pHash) prillTailDrop(pPart);
-      }
-    }
+    if( p->iTurn!=pStore->iRingGen ) stageDropTails(pStore);
     for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
       if( stageAlive(w) && !w->bDirect && w->nRaw>0 ) rc = stageKeepTail(p, w);
     }
@@ -704,15 +705,22 @@ void prillStoreCommit(PrillStore *pStore){
   pStore->iDataVersion = v;
 }
 
+void prillStoreCommit(PrillStore *pStore){
+  if( pStore->pStage ) stageCommit(pStore->pStage);
+  if( pStore->bDirty ) prillStoreForget(pStore);
+}
+
 void prillStoreRollback(PrillStore *pStore){
   PrillStage *p = pStore->pStage;
   PrillWrite *w;
   int i;
-  if( p==0 ) return;
-  pStore->iCut++;
-  for(i=0; i<p->nRun; i++){
-    if( p->aRun[i].pChunk ) p->aRun[i].pChunk->bGone = 1;
+  if( p ){
+    for(i=0; i<p->nRun; i++){
+      if( p->aRun[i].pChunk ) p->aRun[i].pChunk->bGone = 1;
+    }
+    for(w=p->pWrites; w; w=w->pNext) prillWriteDone(w, 0, p->bReached);
+    stageFree(p);
   }
-  for(w=p->pWrites; w; w=w->pNext) prillWriteDone(w, 0, p->bReached);
-  stageFree(p);
+  pStore->iCut++;
+  if( pStore->bDirty ) prillStoreForget(pStore);
 }

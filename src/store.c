@@ -261,6 +261,7 @@ static void storeFree(PrillStore *p){
   prillTailReset(p);
   prillCatalogFree(p);
   prillFilesClose(p);
+  prillPagesFree(p);
   sqlite3_free(p->apPart);
   sqlite3_free(p->zSchema);
   sqlite3_free(p->zDb);
@@ -362,12 +363,13 @@ static int storeReadState(PrillStore *p, i64 *piCatalog, i64 *piExtent){
   return rc;
 }
 
-/* Forget everything cached of the database. */
-static void storeForget(PrillStore *p){
+void prillStoreForget(PrillStore *p){
+  prillPagesFree(p);
   prillTailReset(p);
   prillCatalogFree(p);
   p->bLoaded = 0;
   p->bExists = 0;
+  p->bDirty = 0;
 }
 
 static int storeExists(PrillStore *p){
@@ -380,7 +382,7 @@ static int storeLoad(PrillStore *p, int eTxn){
   i64 iCatalog = 0, iExtent = 0;
   int rc;
   if( !storeExists(p) ){
-    storeForget(p);
+    prillStoreForget(p);
     storeFinalize(p);
     p->iDataVersion = storeDataVersion(p);
     p->bLoaded = 1;
@@ -413,10 +415,7 @@ int prillStoreRefresh(PrillStore *p){
   int eTxn = sqlite3_txn_state(db, p->zSchema);
   int rc = SQLITE_OK;
   if( p->bDirty && eTxn!=SQLITE_TXN_WRITE ){
-    /* The transaction that changed the catalog has ended; a rollback may not
-    ** have been told to us (I1). */
-    storeForget(p);
-    p->bDirty = 0;
+    prillStoreForget(p);             /* the transaction that changed it has ended */
   }
   if( p->bLoaded && !p->bDirty && eTxn!=SQLITE_TXN_NONE && storeDataVersion(p)==p->iDataVersion ){
     return (p->bTail || !p->bExists) ? SQLITE_OK : prillTailLoad(p);

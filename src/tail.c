@@ -79,43 +79,88 @@ void prillChunkAppend(int *pRc, PrillChunk *p, const PrillRecord *pRec){
 }
 
 /**************************************************************************
-** A partition's list of live chunks.
+** A partition's list of live chunks: pPart->apTail[0..nTail).  The array is
+** shared with open scans and therefore only ever grows at its end; what must
+** change otherwise is copied.
 */
+typedef struct TailList TailList;
+struct TailList {
+  int nRef;
+  int n, nAlloc;            /* chunks referenced; room */
+  PrillChunk *a[1];
+};
+#define tailList(ap) ((TailList*)((u8*)(ap) - offsetof(TailList, a)))
+
+PrillChunk **prillTailHold(PrillPart *pPart){
+  if( pPart->nTail==0 ) return 0;
+  tailList(pPart->apTail)->nRef++;
+  return pPart->apTail;
+}
+
+void prillTailLetGo(PrillChunk **ap){
+  TailList *p;
+  int i;
+  if( ap==0 ) return;
+  p = tailList(ap);
+  if( --p->nRef>0 ) return;
+  for(i=0; i<p->n; i++) prillChunkUnref(p->a[i]);
+  sqlite3_free(p);
+}
+
+/* A new list with room for nAlloc chunks, holding ap[0..n).  NULL: no memory. */
+static PrillChunk **tailCopy(PrillChunk **ap, int n, int nAlloc){
+  TailList *p = (TailList*)sqlite3_malloc64(sizeof(*p) + sizeof(PrillChunk*)*(u64)nAlloc);
+  if( p==0 ) return 0;
+  p->nRef = 1;
+  p->nAlloc = nAlloc;
+  for(p->n=0; p->n<n; p->n++) p->a[p->n] = prillChunkRef(ap[p->n]);
+  return p->a;
+}
+
 void prillTailDrop(PrillPart *pPart){
   PrillStore *p = pPart->pStore;
-  int i;
   if( pPart->nTail>0 ) p->nLivePart--;
   p->nLiveByte -= pPart->nTailByte;
-  for(i=0; i<pPart->nTail; i++) prillChunkUnref(pPart->apTail[i]);
+  prillTailLetGo(pPart->apTail);
+  pPart->apTail = 0;
   pPart->nTail = 0;
   pPart->nTailByte = 0;
 }
 
-void prillTailPrune(PrillPart *pPart){
-  PrillStore *p = pPart->pStore;
+int prillTailPrune(PrillPart *pPart){
+  PrillChunk **ap;
+  i64 nByte = 0;
   int i = 0;
-  while( i<pPart->nTail && pPart->apTail[i]->iBase<pPart->x.iSegEnd ){
-    pPart->nTailByte -= pPart->apTail[i]->buf.n;
-    p->nLiveByte -= pPart->apTail[i]->buf.n;
-    prillChunkUnref(pPart->apTail[i++]);
+  while( i<pPart->nTail && pPart->apTail[i]->iBase<pPart->x.iSegEnd ) nByte += pPart->apTail[i++]->buf.n;
+  if( i==0 ) return SQLITE_OK;
+  if( i==pPart->nTail ){
+    prillTailDrop(pPart);
+    return SQLITE_OK;
   }
-  if( i==0 ) return;
+  ap = tailCopy(pPart->apTail+i, pPart->nTail-i, pPart->nTail);
+  if( ap==0 ) return SQLITE_NOMEM;
+  prillTailLetGo(pPart->apTail);
+  pPart->apTail = ap;
   pPart->nTail -= i;
-  memmove(pPart->apTail, pPart->apTail+i, sizeof(pPart->apTail[0])*(size_t)pPart->nTail);
-  if( pPart->nTail==0 ) p->nLivePart--;
+  pPart->nTailByte -= nByte;
+  pPart->pStore->nLiveByte -= nByte;
+  return SQLITE_OK;
 }
 
 int prillTailAdd(PrillPart *pPart, PrillChunk *pChunk){
   PrillStore *p = pPart->pStore;
-  if( pPart->nTail>=pPart->nTailAlloc ){
-    int nAlloc = pPart->nTailAlloc*2 + 8;
-    PrillChunk **ap = (PrillChunk**)sqlite3_realloc64(pPart->apTail, sizeof(*ap)*(u64)nAlloc);
+  TailList *pList = pPart->apTail ? tailList(pPart->apTail) : 0;
+  if( pList==0 || pList->n>=pList->nAlloc ){
+    PrillChunk **ap = tailCopy(pPart->apTail, pPart->nTail, pPart->nTail*2+8);
     if( ap==0 ) return SQLITE_NOMEM;
+    prillTailLetGo(pPart->apTail);
     pPart->apTail = ap;
-    pPart->nTailAlloc = nAlloc;
+    pList = tailList(ap);
   }
+  assert( pList->n==pPart->nTail );
   if( pPart->nTail==0 ) p->nLivePart++;
-  pPart->apTail[pPart->nTail++] = prillChunkRef(pChunk);
+  pList->a[pList->n++] = prillChunkRef(pChunk);
+  pPart->nTail++;
   pPart->nTailByte += pChunk->buf.n;
   p->nLiveByte += pChunk->buf.n;
   return SQLITE_OK;

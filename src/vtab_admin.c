@@ -39,7 +39,6 @@
 #include "prillInt.h"
 
 typedef struct AdminTable AdminTable;
-typedef struct AdminVtab AdminVtab;
 typedef struct AdminCursor AdminCursor;
 typedef struct AdminChange AdminChange;
 
@@ -95,7 +94,7 @@ typedef struct AdminCell {
   char *z;                      /* sqlite3_malloc memory */
 } AdminCell;
 
-struct AdminVtab {
+typedef struct AdminVtab {
   sqlite3_vtab base;
   PrillConn *pConn;
   const AdminTable *pTable;
@@ -104,7 +103,7 @@ struct AdminVtab {
   PrillStore **apJoin;          /* stores joined in this transaction */
   int nJoin;
   int iSavepoint;               /* newest savepoint SQLite told, -1 none */
-};
+} AdminVtab;
 
 struct AdminCursor {
   sqlite3_vtab_cursor base;
@@ -129,9 +128,7 @@ struct AdminCursor {
 /**************************************************************************
 ** Rows.
 */
-static const AdminTable *adminTableOf(AdminCursor *c){
-  return ((AdminVtab*)c->base.pVtab)->pTable;
-}
+#define adminTableOf(c) (((AdminVtab*)(c)->base.pVtab)->pTable)
 
 static void adminClearRows(AdminCursor *c){
   int i, n = c->nRow*adminTableOf(c)->nCol;
@@ -230,15 +227,15 @@ static i64 adminRecords(const PrillPart *p){
 
 static int adminFillTopics(AdminCursor *c, PrillTopic *p, PrillPart *pUnused, int *pbMore){
   PrillBuf cfg = {0,0,0};
-  i64 nRec = 0, nByte = 0;
+  u64 nRec = 0, nByte = 0;
   char zId[23];
   int i;
   (void)pUnused; (void)pbMore;
   for(i=0; (c->m & ADMIN_WANT_COSTLY) && i<p->nPart; i++){
     int rc = prillPartLoad(p->apPart[i]);
     if( rc!=SQLITE_OK ) return rc;
-    nRec += adminRecords(p->apPart[i]);
-    nByte += p->apPart[i]->x.nAllByte + p->apPart[i]->nTailByte;
+    nRec += (u64)adminRecords(p->apPart[i]);
+    nByte += (u64)p->apPart[i]->x.nAllByte + (u64)p->apPart[i]->nTailByte;
   }
   adminUuid(p->aUuid, zId);
   prillConfigToJson(&c->rc, &p->cfg, &cfg);
@@ -248,8 +245,8 @@ static int adminFillTopics(AdminCursor *c, PrillTopic *p, PrillPart *pUnused, in
   adminText(c, TOPICS_ID, zId);
   adminInt(c, TOPICS_PARTITIONS, p->nPart);
   if( c->rc==SQLITE_OK ) adminText(c, TOPICS_CONFIG, (char*)cfg.a);
-  adminInt(c, TOPICS_RECORDS, nRec);
-  adminInt(c, TOPICS_BYTES, nByte);
+  adminInt(c, TOPICS_RECORDS, (i64)nRec);
+  adminInt(c, TOPICS_BYTES, (i64)nByte);
   adminText(c, TOPICS_DOOR, p->zDoor);
   adminInt(c, TOPICS_SCHEMA, p->iTopic);          /* adminRowid reads it */
   prillBufFree(&cfg);
@@ -293,7 +290,7 @@ static int adminConfigFromJson(PrillStore *p, const char *zTopic, sqlite3_value 
   int rc, rc2;
   prillConfigDefault(pCfg);
   if( sqlite3_value_type(pVal)==SQLITE_NULL ) return SQLITE_OK;
-  rc = sqlite3_prepare_v2(p->pConn->db, "SELECT 0, 0, json_valid(?1) AND json_type(?1)='object'"
+  rc = sqlite3_prepare_v2(p->pConn->db, "SELECT 0, 0, CASE WHEN json_valid(?1) THEN json_type(?1)='object' END"
                           " UNION ALL SELECT key, atom, type FROM json_each(?1)", -1, &pStmt, 0);
   if( rc==SQLITE_OK ) rc = sqlite3_bind_value(pStmt, 1, pVal);
   if( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW && !sqlite3_column_int(pStmt, 2) ){
@@ -427,7 +424,8 @@ static int adminFillParts(AdminCursor *c, PrillTopic *pTopic, PrillPart *p, int 
   if( rc==SQLITE_OK ){
     /* One node without open wire transactions: stable, high and end are one. */
     i64 iEnd = prillPartEnd(p);
-    const i64 a[] = { p->iPart, x->iLogStart, iEnd, iEnd, iEnd, x->nAllByte+p->nTailByte, p->nTailByte, p->nSeg };
+    const i64 a[] = { p->iPart, x->iLogStart, iEnd, iEnd, iEnd, (i64)((u64)x->nAllByte+(u64)p->nTailByte),
+                      p->nTailByte, p->nSeg };
     adminRow(c);
     adminText(c, PARTS_TOPIC, pTopic->zName);
     adminInts(c, PARTS_PARTITION, 8, a);
@@ -622,7 +620,8 @@ static int adminFillConfig(AdminCursor *c, PrillTopic *p, PrillPart *pUnused, in
     int bDefault = 1;
     prillConfigValue(&c->rc, &p->cfg, i, &buf, &bDefault);
     if( c->rc!=SQLITE_OK ) break;
-    adminConfigRow(c, p->iTopic*256 + i, zScope, prillConfigName(i), (char*)buf.a, bDefault ? "default" : "topic");
+    adminConfigRow(c, (i64)((u64)p->iTopic*256) + i, zScope, prillConfigName(i), (char*)buf.a,
+                   bDefault ? "default" : "topic");
   }
   sqlite3_free(zScope);
   prillBufFree(&buf);
@@ -700,19 +699,17 @@ static const AdminTable adminTables[] = {
     "ALTER TABLE ... RENAME TO ... renames the topic that a table made, partitions and config are"
     " what UPDATE changes" },
   { "prill_partitions", adminPartsCol, PARTS_N, PARTS_SCHEMA, PARTS_TOPIC, PARTS_PARTITION, 1, 1000,
-    0, adminFillParts, adminChangePart,
-    "log_start_offset is what UPDATE changes" },
+    0, adminFillParts, adminChangePart, "log_start_offset is what UPDATE changes" },
   { "prill_segments", adminSegsCol, SEGS_N, SEGS_SCHEMA, SEGS_TOPIC, SEGS_PARTITION, 1, 10000,
     0, adminFillSegs, 0, 0 },
   { "prill_batches", adminBatchesCol, BATCHES_N, BATCHES_SCHEMA, BATCHES_TOPIC, BATCHES_PARTITION, 1,
     1000000, 0, adminFillBatches, 0, 0 },
   { "prill_config", adminConfigCol, CONFIG_N, CONFIG_SCHEMA, CONFIG_SCOPE, -1, 0, 1000,
-    adminFirstConfig, adminFillConfig, adminChangeConfig,
-    "value is what UPDATE changes" },
+    adminFirstConfig, adminFillConfig, adminChangeConfig, "value is what UPDATE changes" },
 };
 #define ADMIN_N ((int)(sizeof(adminTables)/sizeof(adminTables[0])))
 
-/* What a module's functions are told: which table, of which connection. */
+/* What a module's functions are told. */
 typedef struct AdminAux {
   PrillConn *pConn;
   const AdminTable *pTable;
@@ -828,10 +825,9 @@ static int adminBestIndex(sqlite3_vtab *pTab, sqlite3_index_info *pInfo){
 static int adminOpen(sqlite3_vtab *pTab, sqlite3_vtab_cursor **pp){
   AdminCursor *c = (AdminCursor*)sqlite3_malloc64(sizeof(*c));
   (void)pTab;
-  if( c==0 ) return SQLITE_NOMEM;
-  memset(c, 0, sizeof(*c));
-  *pp = &c->base;
-  return SQLITE_OK;
+  *pp = (sqlite3_vtab_cursor*)c;
+  if( c ) memset(c, 0, sizeof(*c));
+  return c ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 /* Back to as it was opened. */
@@ -845,11 +841,10 @@ static void adminReset(AdminCursor *c){
   sqlite3_free(c->aTopic);
   c->zTopic = 0;
   c->aTopic = 0;
-  c->nTopic = c->iTopic = c->iNextPart = 0;
+  c->nTopic = c->iTopic = c->iNextPart = c->bEnd = 0;
   c->iOff = c->nShown = 0;
   c->iPart = -1;
   c->rc = SQLITE_OK;
-  c->bEnd = 0;
 }
 
 static int adminClose(sqlite3_vtab_cursor *pCur){
@@ -881,7 +876,8 @@ static int adminFillNext(AdminCursor *c){
   PrillTopic *pTopic;
   PrillPart *pPart = c->pPart;
   int bMore = 0;
-  int rc;
+  int rc = prillStoreRefresh(c->pStore);    /* other statements may have written */
+  if( rc!=SQLITE_OK ) return rc;
   if( pPart==0 ){
     pTopic = c->iTopic<c->nTopic ? adminTopicById(c->pStore, c->aTopic[c->iTopic]) : 0;
     if( pTopic==0 || (pTable->bParts ? c->iNextPart>=pTopic->nPart : c->iNextPart>0) ){
@@ -996,8 +992,7 @@ static int adminNext(sqlite3_vtab_cursor *pCur){
 }
 
 static int adminEof(sqlite3_vtab_cursor *pCur){
-  AdminCursor *c = (AdminCursor*)pCur;
-  return c->iRow>=c->nRow;
+  return ((AdminCursor*)pCur)->iRow>=((AdminCursor*)pCur)->nRow;
 }
 
 static int adminColumn(sqlite3_vtab_cursor *pCur, sqlite3_context *pCtx, int iCol){
@@ -1035,31 +1030,26 @@ static int adminRowid(sqlite3_vtab_cursor *pCur, sqlite3_int64 *piRowid){
 */
 
 /*
-** Become a party to the transaction of the store of a schema.  *pp is
-** borrowed: the list of joined stores holds it until the transaction ends.
+** Become a party to the transaction of the store of a schema.  *pp is to be put
+** back whatever the outcome; the list of joined stores has a reference of its
+** own until the transaction ends.  That may be sooner than one thinks: SQLite
+** answers the failure of a statement of ours with xRollback.
 */
 static int adminJoin(AdminVtab *p, const char *zSchema, PrillStore **pp){
-  PrillStore *pStore = 0;
   PrillStore **ap;
   int i;
-  int rc = prillStoreGet(p->pConn, zSchema, &pStore);
-  *pp = pStore;
+  int rc = prillStoreGet(p->pConn, zSchema, pp);
+  for(i=0; rc==SQLITE_OK && i<p->nJoin; i++){
+    if( p->apJoin[i]==*pp ) return SQLITE_OK;
+  }
   if( rc!=SQLITE_OK ) return rc;
-  for(i=0; i<p->nJoin; i++){
-    if( p->apJoin[i]==pStore ){
-      prillStorePut(pStore);
-      return SQLITE_OK;
-    }
-  }
   ap = (PrillStore**)sqlite3_realloc64(p->apJoin, sizeof(*ap)*(u64)(p->nJoin+1));
-  if( ap==0 ){
-    prillStorePut(pStore);
-    return SQLITE_NOMEM;
-  }
+  if( ap==0 ) return SQLITE_NOMEM;
   p->apJoin = ap;
-  ap[p->nJoin++] = pStore;
-  rc = prillStoreBegin(pStore);
-  if( rc==SQLITE_OK && p->iSavepoint>=0 ) rc = prillStoreSavepoint(pStore, p->iSavepoint);
+  ap[p->nJoin++] = *pp;
+  (*pp)->nRef++;
+  rc = prillStoreBegin(*pp);
+  if( rc==SQLITE_OK && p->iSavepoint>=0 ) rc = prillStoreSavepoint(*pp, p->iSavepoint);
   return rc;
 }
 
@@ -1111,16 +1101,16 @@ static int adminUpdate(sqlite3_vtab *pTab, int argc, sqlite3_value **argv, sqlit
   if( rc==SQLITE_OK ) rc = prillStoreRefresh(h.pStore);
   if( rc==SQLITE_OK ) rc = p->pTable->xChange(&h);
   if( rc==SQLITE_OK && h.bInsert ){
-    int iPlace = adminSchemaPlace(p, zSchema);
-    if( iPlace<0 ) return SQLITE_NOMEM;
-    *piRowid = ((i64)iPlace<<48) | h.iNewId;
+    i64 iPlace = adminSchemaPlace(p, zSchema);
+    *piRowid = (i64)((u64)iPlace<<48) | h.iNewId;
+    if( iPlace<0 ) rc = SQLITE_NOMEM;
   }
+  prillStorePut(h.pStore);
   return prillVtabError(pTab, p->pConn, rc);
 }
 
 static int adminBegin(sqlite3_vtab *pTab){
-  AdminVtab *p = (AdminVtab*)pTab;
-  adminLeave(p);
+  adminLeave((AdminVtab*)pTab);
   return SQLITE_OK;
 }
 
@@ -1132,12 +1122,11 @@ static int adminEach(AdminVtab *p, int (*xCall)(PrillStore*, int), int iArg){
   return prillVtabError(&p->base, p->pConn, rc);
 }
 
-static int adminStoreSync(PrillStore *p, int iUnused){
-  (void)iUnused;
-  return prillStoreSync(p);
-}
 static int adminSync(sqlite3_vtab *pTab){
-  return adminEach((AdminVtab*)pTab, adminStoreSync, 0);
+  AdminVtab *p = (AdminVtab*)pTab;
+  int i, rc = SQLITE_OK;
+  for(i=0; rc==SQLITE_OK && i<p->nJoin; i++) rc = prillStoreSync(p->apJoin[i]);
+  return prillVtabError(pTab, p->pConn, rc);
 }
 
 /* COMMIT or ROLLBACK, and out. */

@@ -16,74 +16,523 @@
 ** once (topicReady): the store is fresh, its directory there, the topic's row
 ** too.
 **
-** SELECT is planned by topicBestIndex, which writes idxStr in words; EXPLAIN
-** QUERY PLAN shows them and xFilter reads them back (topicParse):
+** SELECT has a plan in words, which says which partitions, offsets,
+** timestamps and key are wanted and in what order.  A cursor opens one
+** partition's scan after the other; or, for ORDER BY offset over several, all
+** of them, and merges.
 **
-**     plan   := ( "full scan" | term ( " " term )* ) [ " offsets only" ] [ order ]
-**     order  := " order by " column [ " desc" ] [ ", " column [ " desc" ] ]
-**
-**     term                               xFilter's argument
-**     partition=?  >?  >=?  <?  <=?      any value
-**     partition in (?)                   a list, sqlite3_vtab_in_first()
-**     offset=?     >?  >=?  <?  <=?      any value
-**     timestamp=?  >?  >=?  <?  <=?      any value
-**     key=?                              any value; bytes are compared
-**     rowid=?                            any value
-**     topic=?      schema=?              names, of prill_records
-**
-** "offsets only": nobody reads more than partition, offset and rowid, so no
-** record is decoded.  The order is one of
-**
-**     (none)                             partitions rising, offsets rising
-**     partition [desc]                   offsets rising in each
-**     partition [desc], offset [desc]
-**     offset [desc]                      one partition; a merge when there are more
-**
-**   I1  A term is consumed (omit=1) only where it decides exactly as SQLite's
-**       comparison with an INTEGER column does, whatever the value's type
-**       (topicBound); key= alone compares bytes.  So what xFilter gets may be
-**       planned for one partition and find three: a topic can grow between
-**       prepare and step, and a plan must be right then too.
-**   I2  LIMIT and OFFSET are never consumed.  SQLite 3.40 offers them although
-**       the WHERE clause has terms it does not show (a=b on two columns), and to
-**       both halves of a UNION ALL, where each would skip OFFSET rows; neither
-**       can be told from here.  SQLite stops at the LIMIT by itself, and since
-**       the ORDER BY is consumed where the scan yields it, so do we.
-**   I3  A cursor's ends are fixed in xFilter: in a transaction that writes,
-**       those of all its partitions at once.
-**   I4  Pointers of a PrillRecord die at the scan's next step, and at an
+**   I1  A cursor's ends are fixed in xFilter: in a transaction that writes,
+**       those of all its partitions at once.  So INSERT INTO t SELECT ... FROM
+**       prill_records('t') ends.
+**   I2  Pointers of a PrillRecord die at the scan's next step, and at an
 **       INSERT of the same transaction: values are given SQLITE_TRANSIENT, and
 **       a merge keeps copies.
+**   I3  A cursor holds its topic: one dropped meanwhile is an error, no crash.
 **
 ** Crash story: nothing is written here.
 */
 #include "prillInt.h"
 #include <stdarg.h>
 
+/* Columns.  A door lacks the two that are arguments of prill_records, and
+** numbers those after them two lower: prillPlanColumn. */
+enum {
+  TOPIC_PARTITION, TOPIC_OFFSET, TOPIC_TIMESTAMP, TOPIC_KEY, TOPIC_VALUE, TOPIC_HEADERS,
+  TOPIC_TOPIC, TOPIC_SCHEMA,
+  TOPIC_EPOCH, TOPIC_PRODUCER, TOPIC_PRODUCER_EPOCH, TOPIC_SEQUENCE, TOPIC_BATCH, TOPIC_SIZE,
+  TOPIC_ROWID
+};
+#define TOPIC_N_ARG 2
+static inline int prillPlanColumn(int bDoor, int iCol){
+  return iCol<0 ? TOPIC_ROWID : bDoor && iCol>TOPIC_HEADERS ? iCol+TOPIC_N_ARG : iCol;
+}
+
+#define TOPIC_OFF_BITS  48            /* rowid: partition<<48 | offset */
+#define TOPIC_MX_TERM   16            /* terms of one plan */
+
+/* A plan as xFilter reads it, and what its terms leave. */
+typedef struct PrillPlan PrillPlan;
+struct PrillPlan {
+  const char *zPlan;                  /* idxStr; its address tells it apart */
+  int nTerm;
+  struct { u8 eCol, eOp; } aTerm[TOPIC_MX_TERM];   /* in the order of xFilter's arguments */
+  u8 bOffsets;                        /* offsets only */
+  u8 bByOffset;                       /* order by offset, no partition before it */
+  u8 bDescPart, bDescOff;
+  PrillRange range;
+  PrillBuf key;                       /* key= */
+  u8 bKey;
+  int iFirst, nWant;                  /* partitions iFirst.., or aWant[] */
+  int *aWant;
+};
+
+#define PLAN_MX_MERGE 64              /* partitions worth merging */
+#define PLAN_IN 255                   /* eOp of "partition in (?)" */
+#define PLAN_EQ SQLITE_INDEX_CONSTRAINT_EQ
+#define PLAN_GT SQLITE_INDEX_CONSTRAINT_GT
+#define PLAN_GE SQLITE_INDEX_CONSTRAINT_GE
+#define PLAN_LT SQLITE_INDEX_CONSTRAINT_LT
+#define PLAN_LE SQLITE_INDEX_CONSTRAINT_LE
+
+static const struct {
+  const char *z;
+  u8 eCol, eOp;
+} planTerm[] = {
+  {"partition=?",      TOPIC_PARTITION, PLAN_EQ},
+  {"partition in (?)", TOPIC_PARTITION, PLAN_IN},
+  {"partition>?",      TOPIC_PARTITION, PLAN_GT},
+  {"partition>=?",     TOPIC_PARTITION, PLAN_GE},
+  {"partition<?",      TOPIC_PARTITION, PLAN_LT},
+  {"partition<=?",     TOPIC_PARTITION, PLAN_LE},
+  {"offset=?",         TOPIC_OFFSET,    PLAN_EQ},
+  {"offset>?",         TOPIC_OFFSET,    PLAN_GT},
+  {"offset>=?",        TOPIC_OFFSET,    PLAN_GE},
+  {"offset<?",         TOPIC_OFFSET,    PLAN_LT},
+  {"offset<=?",        TOPIC_OFFSET,    PLAN_LE},
+  {"timestamp=?",      TOPIC_TIMESTAMP, PLAN_EQ},
+  {"timestamp>?",      TOPIC_TIMESTAMP, PLAN_GT},
+  {"timestamp>=?",     TOPIC_TIMESTAMP, PLAN_GE},
+  {"timestamp<?",      TOPIC_TIMESTAMP, PLAN_LT},
+  {"timestamp<=?",     TOPIC_TIMESTAMP, PLAN_LE},
+  {"key=?",            TOPIC_KEY,       PLAN_EQ},
+  {"rowid=?",          TOPIC_ROWID,     PLAN_EQ},
+  {"topic=?",          TOPIC_TOPIC,     PLAN_EQ},
+  {"schema=?",         TOPIC_SCHEMA,    PLAN_EQ},
+};
+#define PLAN_N_TERM ((int)(sizeof(planTerm)/sizeof(planTerm[0])))
+
+/**************************************************************************
+** xBestIndex.
+*/
+typedef struct PlanBest PlanBest;
+struct PlanBest {
+  sqlite3_index_info *pInfo;
+  const PrillTopic *pTopic;   /* or NULL */
+  int bDoor;
+  PrillBuf text;              /* idxStr */
+  int rc;
+  int nTerm;
+  u8 aSeen[PLAN_N_TERM];      /* terms chosen, by place in planTerm */
+  u8 bOnePart;                /* they leave one partition */
+  u8 bOneRow;                 /* and one offset of it */
+  u8 bMulti;                  /* xFilter is called for each value of an IN */
+};
+
+static int planFind(int eCol, int eOp){
+  int i;
+  for(i=0; i<PLAN_N_TERM; i++){
+    if( planTerm[i].eCol==eCol && planTerm[i].eOp==eOp ) return i;
+  }
+  return -1;
+}
+
+static int planHas(const PlanBest *p, int eCol, int eOp){
+  return p->aSeen[planFind(eCol, eOp)];
+}
+
+/* Is there a bound below (or above) the column? */
+static int planHasLow(const PlanBest *p, int eCol){
+  return planHas(p, eCol, PLAN_GE) || planHas(p, eCol, PLAN_GT);
+}
+static int planHasHigh(const PlanBest *p, int eCol){
+  return planHas(p, eCol, PLAN_LE) || planHas(p, eCol, PLAN_LT);
+}
+
+/* The term for a constraint, or -1. */
+static int planTermFor(PlanBest *p, int iCons){
+  const struct sqlite3_index_constraint *pCons = &p->pInfo->aConstraint[iCons];
+  int eCol = prillPlanColumn(p->bDoor, pCons->iColumn);
+  int eOp = pCons->op;
+  int i;
+  if( eOp==PLAN_EQ && sqlite3_vtab_in(p->pInfo, iCons, -1) ){
+    /* Only where a value is cheap to seek may xFilter be called for each. */
+    if( eCol==TOPIC_KEY || eCol==TOPIC_TIMESTAMP ) return -1;
+    if( eCol==TOPIC_PARTITION ) eOp = PLAN_IN;
+  }
+  i = planFind(eCol, eOp);
+  if( i<0 || p->nTerm>=TOPIC_MX_TERM ) return -1;
+  /* One list, one key, one name: a second is SQLite's to check. */
+  if( p->aSeen[i] && (eOp==PLAN_IN || eCol==TOPIC_KEY || eCol==TOPIC_TOPIC || eCol==TOPIC_SCHEMA) ) return -1;
+  if( eCol==TOPIC_KEY && sqlite3_stricmp(sqlite3_vtab_collation(p->pInfo, iCons), "BINARY")!=0 ) return -1;
+  return i;
+}
+
+/* Choose the terms and write them.  SQLITE_CONSTRAINT when an argument of
+** prill_records is not to be had in this join order. */
+static int planTerms(PlanBest *p){
+  sqlite3_index_info *pInfo = p->pInfo;
+  int i;
+  for(i=0; i<pInfo->nConstraint; i++){
+    const struct sqlite3_index_constraint *pCons = &pInfo->aConstraint[i];
+    int eCol = prillPlanColumn(p->bDoor, pCons->iColumn);
+    int iTerm;
+    if( pCons->op==SQLITE_INDEX_CONSTRAINT_LIMIT || pCons->op==SQLITE_INDEX_CONSTRAINT_OFFSET ) continue;  /* I3 */
+    if( !pCons->usable ){
+      if( pCons->op==PLAN_EQ && (eCol==TOPIC_TOPIC || eCol==TOPIC_SCHEMA) ) return SQLITE_CONSTRAINT;
+      continue;
+    }
+    iTerm = planTermFor(p, i);
+    if( iTerm<0 ) continue;
+    if( sqlite3_vtab_in(pInfo, i, planTerm[iTerm].eOp==PLAN_IN) && planTerm[iTerm].eOp!=PLAN_IN ) p->bMulti = 1;
+    prillBufPrintf(&p->rc, &p->text, "%s%s", p->nTerm ? " " : "", planTerm[iTerm].z);
+    p->aSeen[iTerm] = 1;
+    pInfo->aConstraintUsage[i].argvIndex = ++p->nTerm;
+    pInfo->aConstraintUsage[i].omit = 1;
+  }
+  if( p->nTerm==0 ) prillBufPrintf(&p->rc, &p->text, "full scan");
+  p->bOneRow = (u8)planHas(p, TOPIC_ROWID, PLAN_EQ);
+  p->bOnePart = (u8)(p->bOneRow || planHas(p, TOPIC_PARTITION, PLAN_EQ));
+  if( p->bOnePart && planHas(p, TOPIC_OFFSET, PLAN_EQ) ) p->bOneRow = 1;
+  return p->rc;
+}
+
+/* Consume the ORDER BY when the scan can yield it.  What follows partition and
+** offset in it does not matter: no two records have both alike. */
+static void planOrder(PlanBest *p){
+  sqlite3_index_info *pInfo = p->pInfo;
+  int ePart = -1, eOff = -1;            /* -1 not asked, 0 rising, 1 falling */
+  int i;
+  if( p->bMulti || pInfo->nOrderBy==0 ) return;
+  for(i=0; i<pInfo->nOrderBy && eOff<0 && !p->bOneRow; i++){
+    int eCol = prillPlanColumn(p->bDoor, pInfo->aOrderBy[i].iColumn);
+    int bDesc = pInfo->aOrderBy[i].desc!=0;
+    if( eCol==TOPIC_PARTITION ){
+      if( !p->bOnePart && ePart<0 ) ePart = bDesc;
+    }else if( eCol==TOPIC_ROWID ){
+      if( !p->bOnePart && ePart<0 ) ePart = bDesc;
+      eOff = bDesc;
+    }else if( eCol==TOPIC_OFFSET ){
+      if( !p->bOnePart && ePart<0
+       && (pInfo->nOrderBy>1 || p->pTopic==0 || p->pTopic->nPart>PLAN_MX_MERGE) ) return;
+      eOff = bDesc;
+    }else{
+      return;
+    }
+  }
+  pInfo->orderByConsumed = 1;
+  if( ePart>=0 || eOff>=0 ){
+    prillBufPrintf(&p->rc, &p->text, " order by %s%s%s%s%s",
+                   ePart>=0 ? "partition" : "", ePart>0 ? " desc" : "",
+                   ePart>=0 && eOff>=0 ? ", " : "",
+                   eOff>=0 ? "offset" : "", eOff>0 ? " desc" : "");
+  }
+}
+
+/* Records of the topic, as far as is known without reading. */
+static double planSize(const PrillTopic *pTopic){
+  double n = 0;
+  int i, nPart = pTopic ? PRILL_MIN(pTopic->nPart, PLAN_MX_MERGE) : 0;
+  for(i=0; i<nPart; i++){
+    if( pTopic->apPart[i]->iSeen>=0 ) n += (double)prillPartRecords(pTopic->apPart[i]);
+  }
+  if( n<=0 ) return 1000000.0;
+  return n*pTopic->nPart/nPart;
+}
+
+/* Rows and cost.  The unit is a record passed; to find a place in a partition
+** costs as much as 10. */
+static void planCost(PlanBest *p){
+  double nPart = p->pTopic ? p->pTopic->nPart : 4;
+  double nWant = nPart;
+  double nRow = planSize(p->pTopic);
+  double nScan;
+  if( p->bOnePart ){
+    nWant = 1;
+  }else if( planHas(p, TOPIC_PARTITION, PLAN_IN) ){
+    nWant = PRILL_MIN(nPart, 4);
+  }else if( nPart>1 && (planHasLow(p, TOPIC_PARTITION) || planHasHigh(p, TOPIC_PARTITION)) ){
+    nWant = nPart/2;
+  }
+  nRow = nRow*nWant/nPart;
+  if( p->bOneRow || planHas(p, TOPIC_OFFSET, PLAN_EQ) ) nRow = PRILL_MIN(nRow, nWant);
+  if( planHasLow(p, TOPIC_OFFSET) ) nRow /= 4;
+  if( planHasHigh(p, TOPIC_OFFSET) ) nRow /= 4;
+  if( planHasLow(p, TOPIC_TIMESTAMP) ) nRow /= 4;
+  if( planHas(p, TOPIC_TIMESTAMP, PLAN_EQ) ) nRow /= 16;
+  nScan = nRow;
+  if( planHasHigh(p, TOPIC_TIMESTAMP) ){          /* passes over whole segments, no more */
+    nRow /= 4;
+    nScan /= 2;
+  }
+  if( planHas(p, TOPIC_KEY, PLAN_EQ) ) nRow /= 20;
+  if( nRow<1 ) nRow = 1;
+  p->pInfo->estimatedCost = nScan + 10*nWant;
+  p->pInfo->estimatedRows = (sqlite3_int64)nRow;
+  if( p->bOneRow && !p->bMulti ) p->pInfo->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;
+}
+
+/* Does anybody read more than partition, offset and arguments? */
+static int planOffsetsOnly(const PlanBest *p){
+  u64 m = ((u64)1<<TOPIC_PARTITION) | ((u64)1<<TOPIC_OFFSET);
+  if( !p->bDoor ) m |= ((u64)1<<TOPIC_TOPIC) | ((u64)1<<TOPIC_SCHEMA);
+  return (p->pInfo->colUsed & ~m)==0;
+}
+
+static int prillPlanBest(sqlite3_index_info *pInfo, int bDoor, const PrillTopic *pTopic){
+  PlanBest best;
+  int rc;
+  memset(&best, 0, sizeof(best));
+  best.pInfo = pInfo;
+  best.bDoor = bDoor;
+  best.pTopic = pTopic;
+  rc = planTerms(&best);
+  if( rc==SQLITE_OK ){
+    if( planOffsetsOnly(&best) ) prillBufPrintf(&best.rc, &best.text, " offsets only");
+    planOrder(&best);
+    planCost(&best);
+    prillBufAppend(&best.rc, &best.text, "", 1);
+    rc = best.rc;
+  }
+  if( rc!=SQLITE_OK ){
+    prillBufFree(&best.text);
+    return rc;
+  }
+  pInfo->idxStr = (char*)best.text.a;
+  pInfo->needToFreeIdxStr = 1;
+  return SQLITE_OK;
+}
+
+/**************************************************************************
+** Reading a plan.
+*/
+
+/* If *pz begins with zWord and a word ends there, step over it and what parts
+** it from the next. */
+static int planWord(const char **pz, const char *zWord){
+  size_t n = strlen(zWord);
+  const char *z = *pz;
+  if( strncmp(z, zWord, n)!=0 || (z[n]!=0 && z[n]!=' ' && z[n]!=',') ) return 0;
+  z += n;
+  while( *z==' ' || *z==',' ) z++;
+  *pz = z;
+  return 1;
+}
+
+/* A statement's idxStr keeps its address, so that the inner loop of a join
+** reads it once. */
+static void prillPlanParse(PrillPlan *p, const char *zPlan){
+  const char *z = zPlan;
+  int i;
+  if( zPlan==p->zPlan ) return;
+  p->zPlan = zPlan;
+  p->nTerm = 0;
+  p->bOffsets = p->bByOffset = p->bDescPart = p->bDescOff = 0;
+  while( *z ){
+    if( planWord(&z, "full scan") ) continue;
+    if( planWord(&z, "offsets only") ){
+      p->bOffsets = 1;
+    }else if( planWord(&z, "order by") ){
+      if( planWord(&z, "partition") ){
+        p->bDescPart = (u8)planWord(&z, "desc");
+        (void)planWord(&z, "offset");
+      }else{
+        (void)planWord(&z, "offset");
+        p->bByOffset = 1;
+      }
+      p->bDescOff = (u8)planWord(&z, "desc");
+    }else{
+      for(i=0; i<PLAN_N_TERM && !planWord(&z, planTerm[i].z); i++){}
+      assert( i<PLAN_N_TERM && p->nTerm<TOPIC_MX_TERM );
+      if( i==PLAN_N_TERM || p->nTerm>=TOPIC_MX_TERM ) return;
+      p->aTerm[p->nTerm].eCol = planTerm[i].eCol;
+      p->aTerm[p->nTerm++].eOp = planTerm[i].eOp;
+    }
+  }
+}
+
+static sqlite3_value *prillPlanArg(const PrillPlan *p, int eCol, int argc, sqlite3_value **argv){
+  int i;
+  for(i=0; i<p->nTerm && i<argc; i++){
+    if( p->aTerm[i].eCol==eCol ) return argv[i];
+  }
+  return 0;
+}
+
+/**************************************************************************
+** Arguments.
+*/
+
+/* The greatest integer not above pVal; *pbExact: it is equal.  *peSide -1 or
+** 1: pVal is below or above all integers.  pVal is not NULL. */
+static i64 planInteger(sqlite3_value *pVal, int *pbExact, int *peSide){
+  int eType = sqlite3_value_numeric_type(pVal);
+  i64 i = 0;
+  *pbExact = 1;
+  *peSide = 0;
+  if( eType==SQLITE_INTEGER ){
+    i = sqlite3_value_int64(pVal);
+  }else if( eType==SQLITE_FLOAT ){
+    double r = sqlite3_value_double(pVal);
+    if( r>=9223372036854775808.0 ){
+      *peSide = 1;
+    }else if( r<-9223372036854775808.0 ){
+      *peSide = -1;
+    }else{
+      i = (i64)r;
+      if( (double)i>r ) i--;
+      *pbExact = (double)i==r;
+    }
+  }else{
+    *peSide = 1;
+  }
+  return i;
+}
+
+/* Narrow *piLo..*piHi to the integers i with "i eOp pVal", by SQLite's rules for
+** an INTEGER column: TEXT that looks like a number is one, other TEXT and BLOB
+** are greater than every number, NULL is true of nothing. */
+static void planBound(sqlite3_value *pVal, int eOp, i64 *piLo, i64 *piHi){
+  i64 iLo = PRILL_I64MIN, iHi = PRILL_I64MAX;
+  int bExact, eSide;
+  i64 i = planInteger(pVal, &bExact, &eSide);
+  int bNone = sqlite3_value_type(pVal)==SQLITE_NULL;
+  switch( eOp ){
+    case PLAN_EQ:
+      if( eSide || !bExact ) bNone = 1;
+      iLo = iHi = i;
+      break;
+    case PLAN_GT:
+    case PLAN_GE:
+      if( eSide>0 ) bNone = 1;
+      if( eSide ) break;
+      if( eOp==PLAN_GE && bExact ){
+        iLo = i;
+      }else if( i==PRILL_I64MAX ){
+        bNone = 1;
+      }else{
+        iLo = i+1;
+      }
+      break;
+    default:
+      if( eSide<0 ) bNone = 1;
+      if( eSide ) break;
+      if( eOp==PLAN_LE || !bExact ){
+        iHi = i;
+      }else if( i==PRILL_I64MIN ){
+        bNone = 1;
+      }else{
+        iHi = i-1;
+      }
+      break;
+  }
+  if( bNone ){
+    iLo = PRILL_I64MAX;
+    iHi = PRILL_I64MIN;
+  }
+  *piLo = PRILL_MAX(*piLo, iLo);
+  *piHi = PRILL_MIN(*piHi, iHi);
+}
+
+/* rowid=: one partition, one offset. */
+static void planRowid(PrillPlan *p, sqlite3_value *pVal, i64 *piLo, i64 *piHi){
+  i64 iLo = PRILL_I64MIN, iHi = PRILL_I64MAX;
+  planBound(pVal, PLAN_EQ, &iLo, &iHi);
+  if( iLo>iHi ){
+    *piHi = -1;
+  }else{
+    i64 iPart = (i64)((u64)iLo>>TOPIC_OFF_BITS);
+    i64 iOff = iLo & (((i64)1<<TOPIC_OFF_BITS)-1);
+    *piLo = PRILL_MAX(*piLo, iPart);
+    *piHi = PRILL_MIN(*piHi, iPart);
+    p->range.iFrom = PRILL_MAX(p->range.iFrom, iOff);
+    p->range.iTo = PRILL_MIN(p->range.iTo, iOff);
+  }
+}
+
+/* key=: the bytes of the value as they would be stored. */
+static int planKey(PrillPlan *p, sqlite3_value *pVal){
+  int rc = SQLITE_OK;
+  int n;
+  const void *a;
+  if( sqlite3_value_type(pVal)==SQLITE_NULL ) return SQLITE_DONE;
+  n = sqlite3_value_bytes(pVal);
+  a = sqlite3_value_blob(pVal);
+  if( a==0 && n>0 ) return SQLITE_NOMEM;
+  p->key.n = 0;
+  if( n>0 ) prillBufAppend(&rc, &p->key, a, n);
+  p->bKey = 1;
+  return rc;
+}
+
+/* "partition in (?)": those of iLo..iHi that are in the list, to aWant[]. */
+static int planList(PrillPlan *p, sqlite3_value *pList, i64 iLo, i64 iHi){
+  sqlite3_value *pVal = 0;
+  i64 n = iHi-iLo+1, i;
+  u8 *aIn = (u8*)sqlite3_malloc64((u64)n);
+  int rc;
+  p->aWant = (int*)sqlite3_malloc64(sizeof(int)*(u64)n);
+  if( aIn==0 || p->aWant==0 ){
+    sqlite3_free(aIn);
+    return SQLITE_NOMEM;
+  }
+  memset(aIn, 0, (size_t)n);
+  for(rc=sqlite3_vtab_in_first(pList, &pVal); rc==SQLITE_OK && pVal; rc=sqlite3_vtab_in_next(pList, &pVal)){
+    i64 iMin = iLo, iMax = iHi;
+    planBound(pVal, PLAN_EQ, &iMin, &iMax);
+    if( iMin<=iMax ) aIn[iMin-iLo] = 1;
+  }
+  p->nWant = 0;
+  for(i=0; i<n; i++){
+    if( aIn[i] ) p->aWant[p->nWant++] = (int)(iLo+i);
+  }
+  sqlite3_free(aIn);
+  return rc==SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int prillPlanWant(PrillPlan *p, int nPart, int argc, sqlite3_value **argv){
+  i64 iLo = 0, iHi = nPart-1;
+  sqlite3_value *pList = 0;
+  PrillRange *pR = &p->range;
+  int rc = SQLITE_OK;
+  int i;
+  pR->iFrom = 0;
+  pR->iTo = PRILL_I64MAX-1;
+  pR->iTsFrom = PRILL_I64MIN;
+  pR->iTsTo = PRILL_I64MAX;
+  pR->bDesc = p->bDescOff;
+  pR->bOffsets = p->bOffsets;
+  p->bKey = 0;
+  for(i=0; rc==SQLITE_OK && i<p->nTerm && i<argc; i++){
+    int eOp = p->aTerm[i].eOp;
+    switch( p->aTerm[i].eCol ){
+      case TOPIC_PARTITION:
+        if( eOp==PLAN_IN ) pList = argv[i]; else planBound(argv[i], eOp, &iLo, &iHi);
+        break;
+      case TOPIC_OFFSET:    planBound(argv[i], eOp, &pR->iFrom, &pR->iTo); break;
+      case TOPIC_TIMESTAMP: planBound(argv[i], eOp, &pR->iTsFrom, &pR->iTsTo); break;
+      case TOPIC_ROWID:     planRowid(p, argv[i], &iLo, &iHi); break;
+      case TOPIC_KEY:       rc = planKey(p, argv[i]); break;
+      default:              break;
+    }
+  }
+  if( rc==SQLITE_OK && (iLo>iHi || pR->iFrom>pR->iTo || pR->iTsFrom>pR->iTsTo) ) rc = SQLITE_DONE;
+  if( rc!=SQLITE_OK ) return rc;
+  p->iFirst = (int)iLo;
+  p->nWant = (int)(iHi-iLo+1);
+  return pList ? planList(p, pList, iLo, iHi) : SQLITE_OK;
+}
+
+static void prillPlanReset(PrillPlan *p){
+  sqlite3_free(p->aWant);
+  p->aWant = 0;
+  p->iFirst = p->nWant = 0;
+}
+
 typedef struct TopicVtab TopicVtab;
 typedef struct TopicCursor TopicCursor;
 typedef struct TopicArgs TopicArgs;
-typedef struct TopicTerm TopicTerm;
 typedef struct TopicMerge TopicMerge;
 
-/* Columns, in the order of topicSchema. */
-enum {
-  TOPIC_PARTITION, TOPIC_OFFSET, TOPIC_TIMESTAMP, TOPIC_KEY, TOPIC_VALUE, TOPIC_HEADERS,
-  TOPIC_EPOCH, TOPIC_PRODUCER, TOPIC_PRODUCER_EPOCH, TOPIC_SEQUENCE, TOPIC_BATCH, TOPIC_SIZE,
-  TOPIC_TOPIC, TOPIC_SCHEMA, TOPIC_ROWID
-};
-#define TOPIC_SCHEMA_SQL(zMore) \
+/* The columns of a door.  prill_records has its arguments first among the
+** hidden ones, as SQLite wants them. */
+#define TOPIC_COLUMNS(zArg) \
   "CREATE TABLE x(partition INTEGER, offset INTEGER, timestamp INTEGER, key TEXT, value TEXT," \
-  " headers TEXT, leader_epoch INTEGER HIDDEN, producer_id INTEGER HIDDEN," \
+  " headers TEXT" zArg ", leader_epoch INTEGER HIDDEN, producer_id INTEGER HIDDEN," \
   " producer_epoch INTEGER HIDDEN, sequence INTEGER HIDDEN, batch_offset INTEGER HIDDEN," \
-  " size INTEGER HIDDEN" zMore ")"
+  " size INTEGER HIDDEN)"
 static const char *const topicHidden[] = {
   "leader_epoch", "producer_id", "producer_epoch", "sequence", "batch_offset", "size"
 };
-
-#define TOPIC_MX_TERM   16            /* terms of one plan */
-#define TOPIC_MX_MERGE  64            /* partitions worth merging */
-#define TOPIC_OFF_BITS  48            /* rowid: partition<<48 | offset */
 
 struct TopicVtab {
   sqlite3_vtab base;
@@ -103,10 +552,6 @@ struct TopicVtab {
   PrillBuf hdr;                       /* an INSERT's headers, encoded */
 };
 
-struct TopicTerm {
-  u8 eCol, eOp;
-};
-
 /* One partition of a merge: its scan and a copy of the record it stands on. */
 struct TopicMerge {
   PrillScan *pScan;                   /* NULL: at its end */
@@ -119,26 +564,17 @@ struct TopicCursor {
   sqlite3_vtab_cursor base;
   PrillStore *pStore;                 /* referenced, or NULL */
   PrillTopic *pTopic;                 /* referenced, or NULL */
-  /* The plan, read from zPlan */
-  const char *zPlan;
-  int nTerm;
-  TopicTerm aTerm[TOPIC_MX_TERM];
-  u8 bOffsets;                        /* offsets only */
-  u8 bByOffset;                       /* order by offset, no partition before it */
-  u8 bDescPart, bDescOff;
-  /* What xFilter made of it */
-  PrillRange range;
-  PrillBuf key;                       /* key= */
-  u8 bKey;
-  int iFirst, nWant;                  /* partitions iFirst.., or aWant[] */
-  int *aWant;
-  i64 *aEnd;                          /* their ends, or NULL: as each scan opens (I3) */
-  int iWant;                          /* partitions begun */
+  PrillPlan plan;
+  i64 *aEnd;                          /* wanted partitions' ends, or NULL: as each scan opens (I1) */
+  int iWant;                          /* wanted partitions begun */
   /* Where it is */
   PrillScan *pScan;                   /* of iPart; borrowed from aMerge in a merge */
   int iPart;
   PrillRecord rec;
+  PrillBuf copy;                      /* its bytes, when bCopy (I2) */
   u8 bEof;
+  u8 bPlain;                          /* each record the scan gives is wanted as it is */
+  u8 bCopy;
   TopicMerge *aMerge;                 /* nWant of them, or NULL */
   int iMerge;                         /* the one rec came from, -1 none yet */
   PrillBuf json;                      /* headers, as text */
@@ -304,8 +740,8 @@ static int topicOpenTable(
   sqlite3_vtab **ppVtab
 ){
   TopicVtab *p;
-  int rc = sqlite3_declare_vtab(db, zSchema ? TOPIC_SCHEMA_SQL("")
-                                            : TOPIC_SCHEMA_SQL(", topic TEXT HIDDEN, schema TEXT HIDDEN"));
+  int rc = sqlite3_declare_vtab(db, zSchema ? TOPIC_COLUMNS("")
+                                            : TOPIC_COLUMNS(", topic TEXT HIDDEN, schema TEXT HIDDEN"));
   if( rc!=SQLITE_OK ) return rc;
   sqlite3_vtab_config(db, SQLITE_VTAB_INNOCUOUS);
   if( zSchema ) sqlite3_vtab_config(db, SQLITE_VTAB_CONSTRAINT_SUPPORT, 1);
@@ -578,10 +1014,10 @@ static int topicRecord(TopicVtab *p, sqlite3_value **apVal, PrillRecord *pRec){
     pRec->pHdr = p->hdr.a;
     pRec->nHdrByte = (i32)p->hdr.n;
   }
-  for(i=TOPIC_EPOCH; rc==SQLITE_OK && i<=TOPIC_SIZE; i++){
-    if( sqlite3_value_type(apVal[i])==SQLITE_NULL ) continue;
+  for(i=0; rc==SQLITE_OK && i<=TOPIC_SIZE-TOPIC_EPOCH; i++){
+    if( sqlite3_value_type(apVal[TOPIC_HEADERS+1+i])==SQLITE_NULL ) continue;
     rc = prillError(p->pConn, SQLITE_ERROR, "topic %s: column %s is the log's to set; leave it out", p->zTopic,
-                    topicHidden[i-TOPIC_EPOCH]);
+                    topicHidden[i]);
   }
   return rc;
 }
@@ -764,182 +1200,9 @@ static int topicUpdate(sqlite3_vtab *pTab, int argc, sqlite3_value **argv, sqlit
 /**************************************************************************
 ** Planning.
 */
-#define TOPIC_IN 255                  /* eOp of "partition in (?)" */
-static const struct {
-  const char *z;
-  u8 eCol, eOp;
-} topicTerm[] = {
-  {"partition=?",      TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_EQ},
-  {"partition in (?)", TOPIC_PARTITION, TOPIC_IN},
-  {"partition>?",      TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_GT},
-  {"partition>=?",     TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_GE},
-  {"partition<?",      TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_LT},
-  {"partition<=?",     TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_LE},
-  {"offset=?",         TOPIC_OFFSET,    SQLITE_INDEX_CONSTRAINT_EQ},
-  {"offset>?",         TOPIC_OFFSET,    SQLITE_INDEX_CONSTRAINT_GT},
-  {"offset>=?",        TOPIC_OFFSET,    SQLITE_INDEX_CONSTRAINT_GE},
-  {"offset<?",         TOPIC_OFFSET,    SQLITE_INDEX_CONSTRAINT_LT},
-  {"offset<=?",        TOPIC_OFFSET,    SQLITE_INDEX_CONSTRAINT_LE},
-  {"timestamp=?",      TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_EQ},
-  {"timestamp>?",      TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_GT},
-  {"timestamp>=?",     TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_GE},
-  {"timestamp<?",      TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_LT},
-  {"timestamp<=?",     TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_LE},
-  {"key=?",            TOPIC_KEY,       SQLITE_INDEX_CONSTRAINT_EQ},
-  {"rowid=?",          TOPIC_ROWID,     SQLITE_INDEX_CONSTRAINT_EQ},
-  {"topic=?",          TOPIC_TOPIC,     SQLITE_INDEX_CONSTRAINT_EQ},
-  {"schema=?",         TOPIC_SCHEMA,    SQLITE_INDEX_CONSTRAINT_EQ},
-};
-#define TOPIC_N_TERM ((int)(sizeof(topicTerm)/sizeof(topicTerm[0])))
 
-/* What topicBestIndex has found out. */
-typedef struct TopicPlan TopicPlan;
-struct TopicPlan {
-  sqlite3_index_info *pInfo;
-  PrillTopic *pTopic;         /* or NULL: not known while planning */
-  PrillBuf text;
-  int rc;
-  int nTerm;
-  u8 aSeen[TOPIC_N_TERM];     /* terms in the plan, by place in topicTerm */
-  u8 bOnePart;                /* terms leave one partition */
-  u8 bOneRow;                 /* and one offset */
-  u8 bMulti;                  /* xFilter is called for each value of an IN */
-};
-
-/* The term for a constraint, or -1. */
-static int topicTermFor(TopicPlan *p, int iCons){
-  const struct sqlite3_index_constraint *pCons = &p->pInfo->aConstraint[iCons];
-  int eCol = pCons->iColumn<0 ? TOPIC_ROWID : pCons->iColumn;
-  int eOp = pCons->op;
-  int i;
-  if( eOp==SQLITE_INDEX_CONSTRAINT_EQ && sqlite3_vtab_in(p->pInfo, iCons, -1) ){
-    /* Each value of an IN may be sought alone where that is cheap. */
-    if( eCol==TOPIC_KEY || eCol==TOPIC_TIMESTAMP ) return -1;
-    if( eCol==TOPIC_PARTITION ) eOp = TOPIC_IN;
-  }
-  for(i=0; i<TOPIC_N_TERM && (topicTerm[i].eCol!=eCol || topicTerm[i].eOp!=eOp); i++){}
-  if( i==TOPIC_N_TERM || p->nTerm>=TOPIC_MX_TERM ) return -1;
-  /* One list, one key, one name: a second is SQLite's to check. */
-  if( p->aSeen[i] && (eOp==TOPIC_IN || eCol==TOPIC_KEY || eCol==TOPIC_TOPIC || eCol==TOPIC_SCHEMA) ) return -1;
-  if( eCol==TOPIC_KEY && sqlite3_stricmp(sqlite3_vtab_collation(p->pInfo, iCons), "BINARY")!=0 ) return -1;
-  return i;
-}
-
-/* Choose the terms and write them.  SQLITE_CONSTRAINT when an argument of
-** prill_records is not to be had in this join order. */
-static int topicPlanTerms(TopicPlan *p){
-  sqlite3_index_info *pInfo = p->pInfo;
-  int i;
-  for(i=0; i<pInfo->nConstraint; i++){
-    const struct sqlite3_index_constraint *pCons = &pInfo->aConstraint[i];
-    int bArg = pCons->iColumn>=TOPIC_TOPIC && pCons->op==SQLITE_INDEX_CONSTRAINT_EQ;
-    int iTerm;
-    if( pCons->op>=SQLITE_INDEX_CONSTRAINT_LIMIT && pCons->op<=SQLITE_INDEX_CONSTRAINT_OFFSET ) continue;  /* I2 */
-    if( !pCons->usable ){
-      if( bArg ) return SQLITE_CONSTRAINT;
-      continue;
-    }
-    iTerm = topicTermFor(p, i);
-    if( iTerm<0 ) continue;
-    if( sqlite3_vtab_in(pInfo, i, topicTerm[iTerm].eOp==TOPIC_IN) && topicTerm[iTerm].eOp!=TOPIC_IN ) p->bMulti = 1;
-    prillBufPrintf(&p->rc, &p->text, "%s%s", p->nTerm ? " " : "", topicTerm[iTerm].z);
-    p->aSeen[iTerm] = 1;
-    pInfo->aConstraintUsage[i].argvIndex = ++p->nTerm;
-    pInfo->aConstraintUsage[i].omit = 1;
-  }
-  if( p->nTerm==0 ) prillBufPrintf(&p->rc, &p->text, "full scan");
-  return p->rc;
-}
-
-/* Is a term for eCol eOp in the plan? */
-static int topicHas(const TopicPlan *p, int eCol, int eOp){
-  int i;
-  for(i=0; i<TOPIC_N_TERM && (topicTerm[i].eCol!=eCol || topicTerm[i].eOp!=eOp); i++){}
-  return i<TOPIC_N_TERM && p->aSeen[i];
-}
-
-/* Consume the ORDER BY when the scan can yield it.  What follows partition and
-** offset in it does not matter: no two records have both alike. */
-static void topicPlanOrder(TopicPlan *p){
-  sqlite3_index_info *pInfo = p->pInfo;
-  int ePart = -1, eOff = -1;            /* -1 not asked, 0 rising, 1 falling */
-  int i;
-  if( p->bMulti || pInfo->nOrderBy==0 ) return;
-  for(i=0; i<pInfo->nOrderBy && eOff<0 && !p->bOneRow; i++){
-    int iCol = pInfo->aOrderBy[i].iColumn;
-    int bDesc = pInfo->aOrderBy[i].desc!=0;
-    if( iCol==TOPIC_PARTITION ){
-      if( !p->bOnePart && ePart<0 ) ePart = bDesc;
-    }else if( iCol<0 ){
-      if( !p->bOnePart && ePart<0 ) ePart = bDesc;
-      eOff = bDesc;
-    }else if( iCol==TOPIC_OFFSET ){
-      if( !p->bOnePart && ePart<0
-       && (pInfo->nOrderBy>1 || p->pTopic==0 || p->pTopic->nPart>TOPIC_MX_MERGE) ) return;
-      eOff = bDesc;
-    }else{
-      return;
-    }
-  }
-  pInfo->orderByConsumed = 1;
-  if( ePart>0 || eOff>=0 ){
-    prillBufPrintf(&p->rc, &p->text, " order by %s%s%s%s%s",
-                   ePart>=0 ? "partition" : "", ePart>0 ? " desc" : "",
-                   ePart>=0 && eOff>=0 ? ", " : "",
-                   eOff>=0 ? "offset" : "", eOff>0 ? " desc" : "");
-  }
-}
-
-/* Records of the topic, as far as is known without reading. */
-static double topicPlanSize(const PrillTopic *pTopic){
-  double n = 0;
-  int i, nPart = pTopic ? PRILL_MIN(pTopic->nPart, TOPIC_MX_MERGE) : 0;
-  for(i=0; i<nPart; i++){
-    if( pTopic->apPart[i]->iSeen>=0 ) n += (double)prillPartRecords(pTopic->apPart[i]);
-  }
-  if( n<=0 ) return 1000000.0;
-  return n*pTopic->nPart/nPart;
-}
-
-/* Rows and cost.  The unit is a record passed; to find a place in a partition
-** costs as much as 10. */
-static void topicPlanCost(TopicPlan *p){
-  double nPart = p->pTopic ? p->pTopic->nPart : 4;
-  double nWant = nPart;
-  double nRow = topicPlanSize(p->pTopic);
-  double nScan;
-  if( p->bOnePart ){
-    nWant = 1;
-  }else if( topicHas(p, TOPIC_PARTITION, TOPIC_IN) ){
-    nWant = PRILL_MIN(nPart, 4);
-  }else if( nPart>1 && (topicHas(p, TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_GE)
-                     || topicHas(p, TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_GT)
-                     || topicHas(p, TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_LE)
-                     || topicHas(p, TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_LT)) ){
-    nWant = nPart/2;
-  }
-  nRow = nRow*nWant/nPart;
-  if( topicHas(p, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_EQ) || topicHas(p, TOPIC_ROWID, SQLITE_INDEX_CONSTRAINT_EQ) ){
-    nRow = PRILL_MIN(nRow, nWant);
-  }
-  if( topicHas(p, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_GE) || topicHas(p, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_GT) ) nRow /= 4;
-  if( topicHas(p, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_LE) || topicHas(p, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_LT) ) nRow /= 4;
-  if( topicHas(p, TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_GE) || topicHas(p, TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_GT) ) nRow /= 4;
-  if( topicHas(p, TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_EQ) ) nRow /= 16;
-  nScan = nRow;
-  if( topicHas(p, TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_LE) || topicHas(p, TOPIC_TIMESTAMP, SQLITE_INDEX_CONSTRAINT_LT) ){
-    nRow /= 4;
-    nScan /= 2;
-  }
-  if( topicHas(p, TOPIC_KEY, SQLITE_INDEX_CONSTRAINT_EQ) ) nRow /= 20;
-  if( nRow<1 ) nRow = 1;
-  p->pInfo->estimatedCost = nScan + 10*nWant;
-  p->pInfo->estimatedRows = p->bOneRow ? 1 : (sqlite3_int64)nRow;
-  if( p->bOneRow && !p->bMulti ) p->pInfo->idxFlags = SQLITE_INDEX_SCAN_UNIQUE;
-}
-
-/* The topic as a door knows it, read when it has not been yet; an error is
-** for xFilter to tell. */
+/* The topic of a door, read when it has not been yet.  NULL when it cannot be
+** known; an error is for xFilter to tell. */
 static PrillTopic *topicPlanTopic(TopicVtab *p){
   PrillStore *pStore = 0;
   if( p->pStore==0 ) return 0;
@@ -956,83 +1219,12 @@ static PrillTopic *topicPlanTopic(TopicVtab *p){
 
 static int topicBestIndex(sqlite3_vtab *pTab, sqlite3_index_info *pInfo){
   TopicVtab *p = (TopicVtab*)pTab;
-  TopicPlan plan;
-  int rc;
-  memset(&plan, 0, sizeof(plan));
-  plan.pInfo = pInfo;
-  plan.pTopic = topicPlanTopic(p);
-  rc = topicPlanTerms(&plan);
-  if( rc==SQLITE_OK ){
-    int bRowid = topicHas(&plan, TOPIC_ROWID, SQLITE_INDEX_CONSTRAINT_EQ);
-    plan.bOnePart = (u8)(bRowid || topicHas(&plan, TOPIC_PARTITION, SQLITE_INDEX_CONSTRAINT_EQ));
-    plan.bOneRow = (u8)(bRowid || (plan.bOnePart && topicHas(&plan, TOPIC_OFFSET, SQLITE_INDEX_CONSTRAINT_EQ)));
-    if( (pInfo->colUsed & ~(u64)((1<<TOPIC_PARTITION)|(1<<TOPIC_OFFSET)|(1<<TOPIC_TOPIC)|(1<<TOPIC_SCHEMA)))==0 ){
-      prillBufPrintf(&plan.rc, &plan.text, " offsets only");
-    }
-    topicPlanOrder(&plan);
-    topicPlanCost(&plan);
-    prillBufAppend(&plan.rc, &plan.text, "", 1);
-    rc = plan.rc;
-  }
-  if( rc!=SQLITE_OK ){
-    prillBufFree(&plan.text);
-    return rc;
-  }
-  pInfo->idxStr = (char*)plan.text.a;
-  pInfo->needToFreeIdxStr = 1;
-  return SQLITE_OK;
+  return prillPlanBest(pInfo, p->pStore!=0, topicPlanTopic(p));
 }
 
 /**************************************************************************
 ** Cursors.
 */
-
-/* If *pz begins with zWord and a word ends there, step over it and the blank
-** after it. */
-static int topicWord(const char **pz, const char *zWord){
-  size_t n = strlen(zWord);
-  const char *z = *pz;
-  if( strncmp(z, zWord, n)!=0 ) return 0;
-  if( z[n]==0 || z[n]==' ' || z[n]==',' ){
-    z += n;
-    while( *z==' ' || *z==',' ) z++;
-    *pz = z;
-    return 1;
-  }
-  return 0;
-}
-
-/* Read a plan.  A statement's idxStr keeps its address, so that the inner loop
-** of a join reads it once. */
-static void topicParse(TopicCursor *c, const char *zPlan){
-  const char *z = zPlan;
-  int i;
-  if( zPlan==c->zPlan ) return;
-  c->zPlan = zPlan;
-  c->nTerm = 0;
-  c->bOffsets = c->bByOffset = c->bDescPart = c->bDescOff = 0;
-  while( *z ){
-    if( topicWord(&z, "full scan") ) continue;
-    if( topicWord(&z, "offsets only") ){
-      c->bOffsets = 1;
-    }else if( topicWord(&z, "order by") ){
-      if( topicWord(&z, "partition") ){
-        c->bDescPart = (u8)topicWord(&z, "desc");
-        (void)topicWord(&z, "offset");
-      }else{
-        (void)topicWord(&z, "offset");
-        c->bByOffset = 1;
-      }
-      c->bDescOff = (u8)topicWord(&z, "desc");
-    }else{
-      for(i=0; i<TOPIC_N_TERM && !topicWord(&z, topicTerm[i].z); i++){}
-      assert( i<TOPIC_N_TERM && c->nTerm<TOPIC_MX_TERM );
-      if( i==TOPIC_N_TERM || c->nTerm>=TOPIC_MX_TERM ) return;
-      c->aTerm[c->nTerm].eCol = topicTerm[i].eCol;
-      c->aTerm[c->nTerm++].eOp = topicTerm[i].eOp;
-    }
-  }
-}
 
 static int topicOpen(sqlite3_vtab *pTab, sqlite3_vtab_cursor **pp){
   TopicCursor *c = (TopicCursor*)sqlite3_malloc64(sizeof(*c));
@@ -1048,7 +1240,7 @@ static int topicOpen(sqlite3_vtab *pTab, sqlite3_vtab_cursor **pp){
 static void topicEndScans(TopicCursor *c){
   int i;
   if( c->aMerge ){
-    for(i=0; i<c->nWant; i++){
+    for(i=0; i<c->plan.nWant; i++){
       prillScanClose(c->aMerge[i].pScan);
       prillBufFree(&c->aMerge[i].buf);
     }
@@ -1058,11 +1250,10 @@ static void topicEndScans(TopicCursor *c){
     prillScanClose(c->pScan);
   }
   c->pScan = 0;
-  sqlite3_free(c->aWant);
-  c->aWant = 0;
   sqlite3_free(c->aEnd);
   c->aEnd = 0;
-  c->nWant = c->iWant = c->iFirst = 0;
+  c->iWant = 0;
+  prillPlanReset(&c->plan);
   c->bEof = 1;
 }
 
@@ -1071,97 +1262,40 @@ static int topicClose(sqlite3_vtab_cursor *pCur){
   topicEndScans(c);
   prillTopicUnref(c->pTopic);
   prillStorePut(c->pStore);
-  prillBufFree(&c->key);
+  prillBufFree(&c->plan.key);
+  prillBufFree(&c->copy);
   prillBufFree(&c->json);
   sqlite3_free(c);
   return SQLITE_OK;
 }
 
-/* Narrow *piLo..*piHi to the integers i with "i eOp pVal", by SQLite's rules for
-** an INTEGER column: TEXT that looks like a number is one, other TEXT and BLOB
-** are greater than every number, NULL is true of nothing. */
-static void topicBound(sqlite3_value *pVal, int eOp, i64 *piLo, i64 *piHi){
-  i64 i = 0;                    /* greatest integer not above pVal */
-  int bExact = 1;               /* and equal to it */
-  int eSide = 0;                /* pVal is beyond all integers: -1 below, 1 above */
-  int eType = sqlite3_value_numeric_type(pVal);
-  i64 iLo = PRILL_I64MIN, iHi = PRILL_I64MAX;
-  int bNone = 0;
-  if( eType==SQLITE_INTEGER ){
-    i = sqlite3_value_int64(pVal);
-  }else if( eType==SQLITE_FLOAT ){
-    double r = sqlite3_value_double(pVal);
-    if( r>=9223372036854775808.0 ){
-      eSide = 1;
-    }else if( r<-9223372036854775808.0 ){
-      eSide = -1;
-    }else{
-      i = (i64)r;
-      if( (double)i>r ) i--;
-      bExact = (double)i==r;
-    }
-  }else if( eType==SQLITE_NULL ){
-    bNone = 1;
-  }else{
-    eSide = 1;
+/* What prill_records is asked for.  A NULL is SQLITE_DONE: no rows. */
+static int topicArguments(TopicCursor *c, int argc, sqlite3_value **argv, const char **pzTopic, const char **pzSchema){
+  sqlite3_value *pTopic = prillPlanArg(&c->plan, TOPIC_TOPIC, argc, argv);
+  sqlite3_value *pSchema = prillPlanArg(&c->plan, TOPIC_SCHEMA, argc, argv);
+  if( pTopic==0 ){
+    return prillError(((TopicVtab*)c->base.pVtab)->pConn, SQLITE_ERROR, "prill_records needs a topic:"
+                      " SELECT ... FROM prill_records('orders')");
   }
-  switch( eOp ){
-    case SQLITE_INDEX_CONSTRAINT_EQ:
-      if( eSide || !bExact ) bNone = 1;
-      iLo = iHi = i;
-      break;
-    case SQLITE_INDEX_CONSTRAINT_GT:
-    case SQLITE_INDEX_CONSTRAINT_GE:
-      if( eSide>0 ) bNone = 1;
-      if( eSide ) break;
-      iLo = i;
-      if( eOp==SQLITE_INDEX_CONSTRAINT_GT || !bExact ){
-        if( i==PRILL_I64MAX ) bNone = 1; else iLo = i+1;
-      }
-      break;
-    default:
-      if( eSide<0 ) bNone = 1;
-      if( eSide ) break;
-      iHi = i;
-      if( eOp==SQLITE_INDEX_CONSTRAINT_LT && bExact ){
-        if( i==PRILL_I64MIN ) bNone = 1; else iHi = i-1;
-      }
-      break;
-  }
-  if( bNone ){
-    iLo = PRILL_I64MAX;
-    iHi = PRILL_I64MIN;
-  }
-  *piLo = PRILL_MAX(*piLo, iLo);
-  *piHi = PRILL_MIN(*piHi, iHi);
+  if( sqlite3_value_type(pTopic)==SQLITE_NULL ) return SQLITE_DONE;
+  if( pSchema && sqlite3_value_type(pSchema)==SQLITE_NULL ) return SQLITE_DONE;
+  *pzTopic = (const char*)sqlite3_value_text(pTopic);
+  *pzSchema = pSchema ? (const char*)sqlite3_value_text(pSchema) : 0;
+  return *pzTopic==0 || (pSchema && *pzSchema==0) ? SQLITE_NOMEM : SQLITE_OK;
 }
 
-/* The cursor's store and topic, fresh.  A NULL topic or schema is
-** SQLITE_DONE: no rows. */
+/* The cursor's store and topic, fresh. */
 static int topicSource(TopicCursor *c, int argc, sqlite3_value **argv){
   TopicVtab *p = (TopicVtab*)c->base.pVtab;
-  const char *zSchema = 0, *zTopic = 0;
+  const char *zSchema = 0, *zTopic = p->zTopic;
   PrillTopic *pTopic;
-  int i, rc;
-  if( p->pStore ){
-    zSchema = p->pStore->zSchema;
-  }else{
-    for(i=0; i<c->nTerm && i<argc; i++){
-      int eCol = c->aTerm[i].eCol;
-      const char *z;
-      if( eCol!=TOPIC_TOPIC && eCol!=TOPIC_SCHEMA ) continue;
-      z = (const char*)sqlite3_value_text(argv[i]);
-      if( z==0 ) return sqlite3_value_type(argv[i])==SQLITE_NULL ? SQLITE_DONE : SQLITE_NOMEM;
-      if( eCol==TOPIC_TOPIC ) zTopic = z; else zSchema = z;
-    }
-    if( zTopic==0 ){
-      return prillError(p->pConn, SQLITE_ERROR, "prill_records needs a topic: SELECT ... FROM"
-                        " prill_records('orders')");
-    }
-    prillStorePut(c->pStore);
-    c->pStore = 0;
+  int rc = SQLITE_OK;
+  if( p->pStore==0 ) rc = topicArguments(c, argc, argv, &zTopic, &zSchema);
+  if( rc==SQLITE_OK && (p->pStore==0 || c->pStore==0) ){
+    PrillStore *pOld = c->pStore;
+    rc = prillStoreGet(p->pConn, p->pStore ? p->pStore->zSchema : zSchema, &c->pStore);
+    prillStorePut(pOld);
   }
-  rc = c->pStore ? SQLITE_OK : prillStoreGet(p->pConn, zSchema, &c->pStore);
   if( rc==SQLITE_OK ) rc = prillStoreRefresh(c->pStore);
   if( rc==SQLITE_OK ) rc = prillStoreCheckDir(c->pStore);
   if( rc==SQLITE_OK && p->pStore ) rc = topicFind(p);
@@ -1178,100 +1312,35 @@ static int topicSource(TopicCursor *c, int argc, sqlite3_value **argv){
   return SQLITE_OK;
 }
 
-/* "partition in (?)": those of iLo..iHi that are in the list, to aWant[]. */
-static int topicWantList(TopicCursor *c, sqlite3_value *pList, i64 iLo, i64 iHi){
-  sqlite3_value *pVal = 0;
-  u8 *aIn;
-  i64 nAll = iHi-iLo+1, i;
-  int rc;
-  aIn = (u8*)sqlite3_malloc64((u64)nAll);
-  c->aWant = (int*)sqlite3_malloc64(sizeof(int)*(u64)nAll);
-  if( aIn==0 || c->aWant==0 ){
-    sqlite3_free(aIn);
-    return SQLITE_NOMEM;
+/* Between two partitions of a scan: the catalog may have been read anew, the
+** tail have moved, by a COMMIT of this connection.  The topic must be the same. */
+static int topicSourceAgain(TopicCursor *c){
+  PrillTopic *pTopic;
+  int rc = prillStoreRefresh(c->pStore);
+  if( rc!=SQLITE_OK || !c->pTopic->bGone ) return rc;
+  for(pTopic=c->pStore->pTopics; pTopic && pTopic->iTopic!=c->pTopic->iTopic; pTopic=pTopic->pNext){}
+  if( pTopic==0 || pTopic->nPart<c->pTopic->nPart || memcmp(pTopic->aUuid, c->pTopic->aUuid, 16)!=0 ){
+    return prillError(((TopicVtab*)c->base.pVtab)->pConn, SQLITE_ABORT, "topic %s was dropped while a statement"
+                      " read it; run the statement again", c->pTopic->zName);
   }
-  memset(aIn, 0, (size_t)nAll);
-  for(rc=sqlite3_vtab_in_first(pList, &pVal); rc==SQLITE_OK && pVal; rc=sqlite3_vtab_in_next(pList, &pVal)){
-    i64 a = iLo, b = iHi;
-    topicBound(pVal, SQLITE_INDEX_CONSTRAINT_EQ, &a, &b);
-    if( a<=b ) aIn[a-iLo] = 1;
-  }
-  c->nWant = 0;
-  for(i=0; i<nAll; i++){
-    if( aIn[i] ) c->aWant[c->nWant++] = (int)(iLo+i);
-  }
-  sqlite3_free(aIn);
-  return rc==SQLITE_DONE ? SQLITE_OK : rc;
+  pTopic->nRef++;
+  prillTopicUnref(c->pTopic);
+  c->pTopic = pTopic;
+  return SQLITE_OK;
 }
 
 static PrillPart *topicWanted(const TopicCursor *c, int i){
-  return c->pTopic->apPart[c->aWant ? c->aWant[i] : c->iFirst+i];
+  return c->pTopic->apPart[c->plan.aWant ? c->plan.aWant[i] : c->plan.iFirst+i];
 }
 
-/* What the terms leave: partitions, range, key.  SQLITE_DONE: nothing. */
-static int topicWant(TopicCursor *c, int argc, sqlite3_value **argv){
-  i64 iLo = 0, iHi = c->pTopic->nPart-1;
-  sqlite3_value *pList = 0;
-  PrillRange *pR = &c->range;
-  int i;
-  int rc = SQLITE_OK;
-  pR->iFrom = 0;
-  pR->iTo = PRILL_I64MAX-1;
-  pR->iTsFrom = PRILL_I64MIN;
-  pR->iTsTo = PRILL_I64MAX;
-  pR->bDesc = c->bDescOff;
-  pR->bOffsets = c->bOffsets;
-  c->bKey = 0;
-  for(i=0; i<c->nTerm && i<argc; i++){
-    int eOp = c->aTerm[i].eOp;
-    switch( c->aTerm[i].eCol ){
-      case TOPIC_PARTITION:
-        if( eOp==TOPIC_IN ) pList = argv[i]; else topicBound(argv[i], eOp, &iLo, &iHi);
-        break;
-      case TOPIC_OFFSET:
-        topicBound(argv[i], eOp, &pR->iFrom, &pR->iTo);
-        break;
-      case TOPIC_TIMESTAMP:
-        topicBound(argv[i], eOp, &pR->iTsFrom, &pR->iTsTo);
-        break;
-      case TOPIC_ROWID: {
-        i64 a = PRILL_I64MIN, b = PRILL_I64MAX, m = ((i64)1<<TOPIC_OFF_BITS)-1;
-        topicBound(argv[i], eOp, &a, &b);
-        if( a>b ) return SQLITE_DONE;
-        iLo = PRILL_MAX(iLo, (i64)((u64)a>>TOPIC_OFF_BITS));
-        iHi = PRILL_MIN(iHi, (i64)((u64)a>>TOPIC_OFF_BITS));
-        pR->iFrom = PRILL_MAX(pR->iFrom, a & m);
-        pR->iTo = PRILL_MIN(pR->iTo, a & m);
-        break;
-      }
-      case TOPIC_KEY: {
-        const u8 *a;
-        i32 n;
-        rc = topicBytes(argv[i], &a, &n);
-        if( rc==SQLITE_OK && n<0 ) rc = SQLITE_DONE;
-        c->key.n = 0;
-        prillBufAppend(&rc, &c->key, a, n);
-        if( rc!=SQLITE_OK ) return rc;
-        c->bKey = 1;
-        break;
-      }
-      default: break;
-    }
-  }
-  if( iLo>iHi || pR->iFrom>pR->iTo || pR->iTsFrom>pR->iTsTo ) return SQLITE_DONE;
-  c->iFirst = (int)iLo;
-  c->nWant = (int)(iHi-iLo+1);
-  return pList ? topicWantList(c, pList, iLo, iHi) : SQLITE_OK;
-}
-
-/* In a transaction that writes, take down where every partition ends (I3). */
+/* In a transaction that writes, take down where every partition ends (I1). */
 static int topicTakeEnds(TopicCursor *c){
   int i;
   int rc = SQLITE_OK;
-  if( c->nWant<2 || c->pStore->pStage==0 ) return SQLITE_OK;
-  c->aEnd = (i64*)sqlite3_malloc64(sizeof(i64)*(u64)c->nWant);
+  if( c->plan.nWant<2 || c->pStore->pStage==0 ) return SQLITE_OK;
+  c->aEnd = (i64*)sqlite3_malloc64(sizeof(i64)*(u64)c->plan.nWant);
   if( c->aEnd==0 ) return SQLITE_NOMEM;
-  for(i=0; rc==SQLITE_OK && i<c->nWant; i++){
+  for(i=0; rc==SQLITE_OK && i<c->plan.nWant; i++){
     rc = prillPartLoad(topicWanted(c, i));
     c->aEnd[i] = prillPartNext(topicWanted(c, i));
   }
@@ -1279,31 +1348,34 @@ static int topicTakeEnds(TopicCursor *c){
 }
 
 /* Open the scan of wanted partition i; *pp stays NULL when nothing is wanted of
-** it. */
+** it.  A partition this transaction writes to has its records copied (I2). */
 static int topicOpenScan(TopicCursor *c, int i, PrillScan **pp){
-  PrillRange r = c->range;
+  PrillRange r = c->plan.range;
   PrillPart *pPart = topicWanted(c, i);
-  if( pPart->pTopic==0 ){
-    return prillError(((TopicVtab*)c->base.pVtab)->pConn, SQLITE_ABORT, "topic %s was dropped while a statement"
-                      " read it; run the statement again", c->pTopic->zName);
-  }
+  int rc;
   if( c->aEnd && r.iTo>=c->aEnd[i] ) r.iTo = c->aEnd[i]-1;
   if( r.iFrom>r.iTo ) return SQLITE_OK;
-  return prillScanOpen(pPart, &r, pp);
+  rc = prillScanOpen(pPart, &r, pp);
+  c->iPart = pPart->iPart;
+  c->bCopy = (u8)(pPart->pWrite!=0 && !c->plan.bOffsets);
+  c->bPlain = (u8)(!c->bCopy && !c->plan.bKey);
+  return rc;
 }
 
-/* A record's bytes, copied (I4). */
-static int topicKeep(TopicMerge *m, const PrillRecord *pRec){
+/* Copy *pRec to *pOut, its bytes to *pBuf (I2).  pOut may be pRec. */
+static int topicKeep(PrillRecord *pOut, PrillBuf *pBuf, const PrillRecord *pRec){
   int rc = SQLITE_OK;
   i64 nKey = PRILL_MAX(pRec->nKey, 0), nVal = PRILL_MAX(pRec->nVal, 0);
-  m->rec = *pRec;
-  m->buf.n = 0;
-  if( nKey ) prillBufAppend(&rc, &m->buf, pRec->pKey, nKey);
-  if( nVal ) prillBufAppend(&rc, &m->buf, pRec->pVal, nVal);
-  if( pRec->nHdrByte ) prillBufAppend(&rc, &m->buf, pRec->pHdr, pRec->nHdrByte);
-  if( nKey ) m->rec.pKey = m->buf.a;
-  if( nVal ) m->rec.pVal = m->buf.a+nKey;
-  if( pRec->nHdrByte ) m->rec.pHdr = m->buf.a+nKey+nVal;
+  pBuf->n = 0;
+  if( nKey ) prillBufAppend(&rc, pBuf, pRec->pKey, nKey);
+  if( nVal ) prillBufAppend(&rc, pBuf, pRec->pVal, nVal);
+  if( pRec->nHdrByte ) prillBufAppend(&rc, pBuf, pRec->pHdr, pRec->nHdrByte);
+  *pOut = *pRec;
+  if( rc==SQLITE_OK ){
+    if( nKey ) pOut->pKey = pBuf->a;
+    if( nVal ) pOut->pVal = pBuf->a+nKey;
+    if( pRec->nHdrByte ) pOut->pHdr = pBuf->a+nKey+nVal;
+  }
   return rc;
 }
 
@@ -1314,7 +1386,7 @@ static int topicMergeStep(TopicCursor *c, TopicMerge *m){
   memset(&rec, 0, sizeof(rec));
   rc = prillScanNext(m->pScan, &rec);
   if( rc==SQLITE_ROW ){
-    if( !c->bOffsets ) return topicKeep(m, &rec);
+    if( !c->plan.bOffsets ) return topicKeep(&m->rec, &m->buf, &rec);
     m->rec = rec;
     return SQLITE_OK;
   }
@@ -1326,16 +1398,18 @@ static int topicMergeStep(TopicCursor *c, TopicMerge *m){
 static int topicMergeOpen(TopicCursor *c){
   int i;
   int rc = SQLITE_OK;
-  c->aMerge = (TopicMerge*)sqlite3_malloc64(sizeof(TopicMerge)*(u64)c->nWant);
+  c->aMerge = (TopicMerge*)sqlite3_malloc64(sizeof(TopicMerge)*(u64)c->plan.nWant);
   if( c->aMerge==0 ) return SQLITE_NOMEM;
-  memset(c->aMerge, 0, sizeof(TopicMerge)*(size_t)c->nWant);
+  memset(c->aMerge, 0, sizeof(TopicMerge)*(size_t)c->plan.nWant);
   c->iMerge = -1;
-  for(i=0; rc==SQLITE_OK && i<c->nWant; i++){
+  for(i=0; rc==SQLITE_OK && i<c->plan.nWant; i++){
     TopicMerge *m = &c->aMerge[i];
     m->iPart = topicWanted(c, i)->iPart;
     rc = topicOpenScan(c, i, &m->pScan);
     if( rc==SQLITE_OK && m->pScan ) rc = topicMergeStep(c, m);
   }
+  c->bCopy = 0;
+  c->bPlain = !c->plan.bKey;
   return rc;
 }
 
@@ -1346,10 +1420,10 @@ static int topicMergeNext(TopicCursor *c){
   int rc = SQLITE_OK;
   if( c->iMerge>=0 && c->aMerge[c->iMerge].pScan ) rc = topicMergeStep(c, &c->aMerge[c->iMerge]);
   if( rc!=SQLITE_OK ) return rc;
-  for(i=0; i<c->nWant; i++){
+  for(i=0; i<c->plan.nWant; i++){
     TopicMerge *m = &c->aMerge[i];
     if( m->pScan==0 ) continue;
-    if( pBest==0 || (c->bDescOff ? m->rec.iOff>pBest->rec.iOff : m->rec.iOff<pBest->rec.iOff) ) pBest = m;
+    if( pBest==0 || (c->plan.bDescOff ? m->rec.iOff>pBest->rec.iOff : m->rec.iOff<pBest->rec.iOff) ) pBest = m;
   }
   if( pBest==0 ) return SQLITE_DONE;
   c->iMerge = (int)(pBest - c->aMerge);
@@ -1362,41 +1436,41 @@ static int topicMergeNext(TopicCursor *c){
 /* Go on to the next wanted partition: SQLITE_OK, or SQLITE_DONE after the
 ** last. */
 static int topicNextPart(TopicCursor *c){
+  int rc = SQLITE_OK;
   prillScanClose(c->pScan);
   c->pScan = 0;
-  while( c->iWant<c->nWant ){
-    int i = c->bDescPart ? c->nWant-1-c->iWant : c->iWant;
-    int rc = topicOpenScan(c, i, &c->pScan);
-    c->iWant++;
-    if( rc!=SQLITE_OK ) return rc;
-    if( c->pScan==0 ) continue;
-    c->iPart = topicWanted(c, i)->iPart;
-    return SQLITE_OK;
+  while( rc==SQLITE_OK && c->pScan==0 && c->iWant<c->plan.nWant ){
+    int i = c->plan.bDescPart ? c->plan.nWant-1-c->iWant : c->iWant;
+    if( c->iWant++>0 ) rc = topicSourceAgain(c);
+    if( rc==SQLITE_OK ) rc = topicOpenScan(c, i, &c->pScan);
   }
-  return SQLITE_DONE;
+  return rc==SQLITE_OK && c->pScan==0 ? SQLITE_DONE : rc;
 }
 
-/* Step to the next record, of whatever partition, that has the key. */
-static int topicStep(TopicCursor *c){
-  int rc;
-  do{
-    if( c->aMerge ){
-      rc = topicMergeNext(c);
-    }else{
-      rc = c->pScan ? prillScanNext(c->pScan, &c->rec) : SQLITE_DONE;
-      if( rc==SQLITE_DONE ){
-        rc = topicNextPart(c);
-        if( rc==SQLITE_OK ) continue;
-      }
+/* Try the next record: SQLITE_ROW, SQLITE_DONE at the end of the scan or the
+** merge, or an error. */
+static inline int topicTry(TopicCursor *c){
+  return c->aMerge ? topicMergeNext(c) : prillScanNext(c->pScan, &c->rec);
+}
+
+/* rc is what topicTry gave.  Come to a record that has the key, in whatever
+** partition, or to the end. */
+static int topicStep(TopicCursor *c, int rc){
+  for(;;){
+    if( rc==SQLITE_DONE && c->aMerge==0 ){
+      rc = topicNextPart(c);
+      if( rc==SQLITE_OK ) rc = prillScanNext(c->pScan, &c->rec); else if( rc==SQLITE_DONE ) break;
+      continue;
     }
-    if( rc!=SQLITE_ROW ){
-      c->bEof = 1;
-      return rc==SQLITE_DONE ? SQLITE_OK : rc;
+    if( rc!=SQLITE_ROW ) break;
+    if( !c->plan.bKey || (c->rec.nKey==(i32)c->plan.key.n
+     && memcmp(c->rec.pKey, c->plan.key.a, (size_t)c->plan.key.n)==0) ){
+      return c->bCopy ? topicKeep(&c->rec, &c->copy, &c->rec) : SQLITE_OK;
     }
-    if( !c->bKey || (c->rec.nKey==(i32)c->key.n && memcmp(c->rec.pKey, c->key.a, (size_t)c->key.n)==0) ){
-      return SQLITE_OK;
-    }
-  }while( 1 );
+    rc = topicTry(c);
+  }
+  c->bEof = 1;
+  return rc==SQLITE_DONE ? SQLITE_OK : rc;
 }
 
 static int topicFilter(
@@ -1406,15 +1480,15 @@ static int topicFilter(
   int rc;
   (void)idxNum;
   topicEndScans(c);
-  topicParse(c, idxStr);
+  prillPlanParse(&c->plan, idxStr);
   rc = topicSource(c, argc, argv);
-  if( rc==SQLITE_OK ) rc = topicWant(c, argc, argv);
+  if( rc==SQLITE_OK ) rc = prillPlanWant(&c->plan, c->pTopic->nPart, argc, argv);
   if( rc==SQLITE_OK ) rc = topicTakeEnds(c);
-  if( rc==SQLITE_OK && c->bByOffset && c->nWant>1 ) rc = topicMergeOpen(c);
+  if( rc==SQLITE_OK && c->plan.bByOffset && c->plan.nWant>1 ) rc = topicMergeOpen(c);
   if( rc==SQLITE_OK ){
     c->bEof = 0;
     memset(&c->rec, 0, sizeof(c->rec));
-    rc = topicStep(c);
+    rc = topicStep(c, c->aMerge ? topicTry(c) : SQLITE_DONE);
   }
   if( rc==SQLITE_DONE ) rc = SQLITE_OK;
   return prillVtabError(pCur->pVtab, ((TopicVtab*)pCur->pVtab)->pConn, rc);
@@ -1422,9 +1496,9 @@ static int topicFilter(
 
 static int topicNext(sqlite3_vtab_cursor *pCur){
   TopicCursor *c = (TopicCursor*)pCur;
-  int rc;
-  if( !c->bKey && !c->aMerge && c->pScan && prillScanNext(c->pScan, &c->rec)==SQLITE_ROW ) return SQLITE_OK;
-  rc = topicStep(c);
+  int rc = topicTry(c);
+  if( rc==SQLITE_ROW && c->bPlain ) return SQLITE_OK;
+  rc = topicStep(c, rc);
   return prillVtabError(pCur->pVtab, ((TopicVtab*)pCur->pVtab)->pConn, rc);
 }
 
@@ -1466,7 +1540,8 @@ static void topicHiddenColumn(TopicCursor *c, sqlite3_context *pCtx, int iCol){
 static int topicColumn(sqlite3_vtab_cursor *pCur, sqlite3_context *pCtx, int iCol){
   TopicCursor *c = (TopicCursor*)pCur;
   int rc;
-  assert( !c->bOffsets || iCol<=TOPIC_OFFSET || iCol>=TOPIC_TOPIC );
+  if( iCol>TOPIC_HEADERS ) iCol = prillPlanColumn(((TopicVtab*)pCur->pVtab)->pStore!=0, iCol);
+  assert( !c->plan.bOffsets || iCol<=TOPIC_OFFSET || iCol==TOPIC_TOPIC || iCol==TOPIC_SCHEMA );
   switch( iCol ){
     case TOPIC_PARTITION: sqlite3_result_int(pCtx, c->iPart); break;
     case TOPIC_OFFSET:    sqlite3_result_int64(pCtx, c->rec.iOff); break;

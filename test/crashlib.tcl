@@ -6,7 +6,7 @@
 # what a crash does) and returns a dictionary:
 #
 #   status   crashed, done (the script ended before its crash) or error
-#   ops      operations the script did (status done)
+#   ops      operations of the chosen kind the script did (status done)
 #   tried    identifiers given to ack_try, in order
 #   acked    those then given to ack_ok
 #   output   what the child printed, its error among it
@@ -53,7 +53,7 @@ proc crash_child_text {script options} {
   append text $arm \n
   append text "if {\[catch [list $script] msg\]} {\n"
   append text {  puts "$msg\n$::errorInfo"; exit 1} "\n}\n"
-  append text {puts $::ackChannel "ops [crashvfs opcount]"; exit 0} \n
+  append text "puts \$::ackChannel \"ops \[crashvfs opcount [list $o(-kind)]\]\"; exit 0\n"
   return $text
 }
 

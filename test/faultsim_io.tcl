@@ -8,8 +8,11 @@
 #
 # A short read of a database file is to SQLite a page never written, hence
 # "no fault": that kind is confined to log directories.
+#
+# faultsim_met(KIND) is set for each kind that was injected at least once.
 
 proc faultvfs_sim_arm {kind persistent n} {
+  set ::faultsim_armed $kind
   set options {}
   if {$persistent} { lappend options -persistent }
   if {$kind eq "short-read"} { lappend options -glob *-log/* }
@@ -19,6 +22,7 @@ proc faultvfs_sim_arm {kind persistent n} {
 proc faultvfs_sim_disarm {} {
   set n [faultvfs hits]
   faultvfs disarm
+  if {$n} { set ::faultsim_met($::faultsim_armed) 1 }
   return $n
 }
 
