@@ -38,6 +38,7 @@
 
 typedef struct CheckRun CheckRun;
 typedef struct CheckSum CheckSum;
+typedef struct CheckIndex CheckIndex;
 
 struct CheckRun {
   PrillStore *pStore;
@@ -60,8 +61,17 @@ struct CheckSum {
   i64 nRec;
   i64 iMinTs, iMaxTs;
   int bAppend;                  /* some batch has the log's append time */
-  i64 iBase;                    /* of the batch at hand */
-  i64 iLast;
+  int bBad;                     /* some batch was bad: sums mean nothing */
+  i64 iBase, iLast;             /* offsets of the batch at hand */
+  i64 iPrevTs;                  /* iMaxTs before it */
+};
+
+/* A segment's index, being held against its batches. */
+struct CheckIndex {
+  PrillIndex idx;
+  PrillBuf time;                /* sealed: the bytes of .timeindex */
+  int iEntry;                   /* next of idx */
+  i64 iTime;                    /* next byte of time */
 };
 
 /**************************************************************************
@@ -301,7 +311,7 @@ static int checkHeader(CheckRun *ck, i64 iPos, const PrillSeg *pSeg, const Prill
     rc = checkFileSay(ck, iPos, "leader epoch %d where %lld to %lld was expected", b->iEpoch, ck->iEpoch,
                       ck->pPart->x.iEpoch);
   }
-  ck->iEpoch = PRILL_MAX(ck->iEpoch, b->iEpoch);
+  if( b->iEpoch<=ck->pPart->x.iEpoch ) ck->iEpoch = PRILL_MAX(ck->iEpoch, b->iEpoch);
   return rc;
 }
 
@@ -330,11 +340,15 @@ static int checkBatch(CheckRun *ck, PrillFile *pFile, i64 iPos, const PrillSeg *
   if( rc!=SQLITE_OK || a==0 ) return rc;
   pSum->iBase = b.iBase;
   pSum->iLast = b.iBase + b.dLast;
+  pSum->iPrevTs = pSum->iMaxTs;
   pSum->nRec += b.nRec;
   if( b.nRec>0 && b.iMaxTs>pSum->iMaxTs ) pSum->iMaxTs = b.iMaxTs;
   if( b.mAttr & PRILL_ATTR_APPENDTIME ) pSum->bAppend = 1;
   *pnUsed = b.nByte;
-  if( prillBatchCheck(a, &b)!=SQLITE_OK ) return checkFileSay(ck, iPos, "the batch's checksum is wrong");
+  if( prillBatchCheck(a, &b)!=SQLITE_OK ){
+    pSum->bBad = 1;
+    return checkFileSay(ck, iPos, "the batch's checksum is wrong");
+  }
   rc = prillBatchRecords(a, &b, &ck->rec, &aRec, &nRecByte);
   if( rc==SQLITE_NOMEM ) return rc;
   if( rc==SQLITE_MISMATCH ) return SQLITE_OK;         /* a codec this build lacks */
@@ -343,24 +357,42 @@ static int checkBatch(CheckRun *ck, PrillFile *pFile, i64 iPos, const PrillSeg *
   }else{
     checkRecords(aRec, nRecByte, &b, pSum, &zWhy);
   }
-  return zWhy ? checkFileSay(ck, iPos, "the batch at offset %lld: %s", b.iBase, zWhy) : SQLITE_OK;
+  if( zWhy==0 ) return SQLITE_OK;
+  pSum->bBad = 1;
+  return checkFileSay(ck, iPos, "the batch at offset %lld: %s", b.iBase, zWhy);
 }
 
-/* Hold index entry *piEntry and those after it, as far as they are at or
-** before iPos, against the batch there. */
-static int checkIndexAt(CheckRun *ck, const PrillIndex *pIndex, int *piEntry, int bOff, i64 iPos,
-                        const CheckSum *pSum){
+/* Hold the index entries at or before iPos against the batch there. */
+static int checkIndexAt(CheckRun *ck, CheckIndex *pIndex, const PrillSeg *pSeg, i64 iPos, const CheckSum *pSum){
   int rc = SQLITE_OK;
-  while( rc==SQLITE_OK && *piEntry<pIndex->n && pIndex->a[*piEntry].iPos<=iPos ){
-    const PrillIndexEntry *pE = &pIndex->a[(*piEntry)++];
+  while( rc==SQLITE_OK && pIndex->iEntry<pIndex->idx.n && pIndex->idx.a[pIndex->iEntry].iPos<=iPos ){
+    const PrillIndexEntry *pE = &pIndex->idx.a[pIndex->iEntry++];
     if( pE->iPos<iPos ){
       rc = checkFileSay(ck, pE->iPos, "the index points here, inside a batch");
-    }else if( pE->iLast!=pSum->iLast || (bOff && pE->iOff!=pSum->iBase) ){
+    }else if( pE->iLast!=pSum->iLast || (!pSeg->bSealed && pE->iOff!=pSum->iBase) ){
       rc = checkFileSay(ck, iPos, "the index expects last offset %lld where the batch has %lld",
                         pE->iLast, pSum->iLast);
     }else if( pE->iMaxTs<pSum->iMaxTs ){
       rc = checkFileSay(ck, iPos, "the index says no record up to here is younger than %lld, but one"
                         " has %lld", pE->iMaxTs, pSum->iMaxTs);
+    }
+  }
+  return rc;
+}
+
+/* The same for the time index: an entry (T,O) says that nothing up to and with
+** O is younger than T, and nothing before O's batch as young. */
+static int checkTimeAt(CheckRun *ck, CheckIndex *pIndex, const PrillSeg *pSeg, i64 iPos, const CheckSum *pSum){
+  int rc = SQLITE_OK;
+  while( rc==SQLITE_OK && pIndex->iTime+12<=pIndex->time.n ){
+    const u8 *a = pIndex->time.a + pIndex->iTime;
+    i64 iTs = prillGet64(a);
+    i64 iOff = pSeg->iBase + (i32)prillGet32(a+8);
+    if( iOff>pSum->iLast ) break;
+    pIndex->iTime += 12;
+    if( iOff<pSum->iBase || iTs<pSum->iMaxTs || iTs<=pSum->iPrevTs ){
+      rc = checkFileSay(ck, iPos, "the time index says timestamp %lld begins at offset %lld, which is not so",
+                        iTs, iOff);
     }
   }
   return rc;
@@ -385,22 +417,22 @@ static int checkTotals(CheckRun *ck, const PrillSeg *pSeg, const CheckSum *pSum)
 }
 
 /* Walk a segment's batches. */
-static int checkWalk(CheckRun *ck, PrillFile *pFile, const PrillSeg *pSeg, const PrillIndex *pIndex){
-  CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0};
+static int checkWalk(CheckRun *ck, PrillFile *pFile, const PrillSeg *pSeg, CheckIndex *pIndex){
+  CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0, 0, PRILL_I64MIN};
   i64 iPos = 0, nUsed = 1;
-  int iEntry = 0;
   int rc = SQLITE_OK;
   while( rc==SQLITE_OK && iPos<pSeg->nByte ){
     rc = checkBatch(ck, pFile, iPos, pSeg, &sum, &nUsed);
     if( rc!=SQLITE_OK || nUsed==0 ) return rc;
-    rc = checkIndexAt(ck, pIndex, &iEntry, !pSeg->bSealed, iPos, &sum);
+    rc = checkIndexAt(ck, pIndex, pSeg, iPos, &sum);
+    if( rc==SQLITE_OK && !sum.bBad ) rc = checkTimeAt(ck, pIndex, pSeg, iPos, &sum);
     if( rc==SQLITE_OK ) rc = checkTick(ck);
     iPos += nUsed;
   }
-  if( rc==SQLITE_OK && iEntry<pIndex->n ){
-    rc = checkFileSay(ck, pIndex->a[iEntry].iPos, "the index points here, past the last batch");
+  if( rc==SQLITE_OK && pIndex->iEntry<pIndex->idx.n ){
+    rc = checkFileSay(ck, pIndex->idx.a[pIndex->iEntry].iPos, "the index points here, past the last batch");
   }
-  return rc==SQLITE_OK ? checkTotals(ck, pSeg, &sum) : rc;
+  return rc==SQLITE_OK && !sum.bBad ? checkTotals(ck, pSeg, &sum) : rc;
 }
 
 /**************************************************************************
@@ -426,22 +458,25 @@ static int checkIndexFile(CheckRun *ck, const PrillSeg *pSeg, const char *zExt, 
 
 /* Load a sealed segment's index from its two files; empty when they are bad,
 ** which is reported. */
-static int checkSealedIndex(CheckRun *ck, const PrillSeg *pSeg, PrillIndex *pIndex){
-  PrillBuf idx = {0,0,0}, time = {0,0,0};
+static int checkSealedIndex(CheckRun *ck, const PrillSeg *pSeg, CheckIndex *pIndex){
+  PrillBuf idx = {0,0,0};
+  PrillBuf *pTime = &pIndex->time;
   int bBad = 0;
   int rc = checkIndexFile(ck, pSeg, "index", &idx, &bBad);
-  if( rc==SQLITE_OK ) rc = checkIndexFile(ck, pSeg, "timeindex", &time, &bBad);
+  if( rc==SQLITE_OK ) rc = checkIndexFile(ck, pSeg, "timeindex", pTime, &bBad);
   if( rc==SQLITE_OK && !bBad ){
-    rc = prillIndexDecode(idx.a, idx.n, time.a, time.n, pSeg->iBase, pIndex);
+    rc = prillIndexDecode(idx.a, idx.n, pTime->a, pTime->n, pSeg->iBase, &pIndex->idx);
     if( (rc&0xff)==SQLITE_CORRUPT ){
-      pIndex->n = 0;
+      bBad = 1;
       rc = checkFileSay(ck, -1, "this file or the .index beside it is no index");
-    }else if( rc==SQLITE_OK && pSeg->nRec>0 && (time.n==0 || prillGet64(time.a+time.n-12)!=pSeg->iMaxTs) ){
+    }else if( rc==SQLITE_OK && pSeg->nRec>0
+           && (pTime->n==0 || prillGet64(pTime->a+pTime->n-12)!=pSeg->iMaxTs) ){
       rc = checkFileSay(ck, -1, "does not end with the segment's greatest timestamp %lld", pSeg->iMaxTs);
     }
   }
+  if( bBad ) pIndex->idx.n = 0;
+  if( bBad ) pTime->n = 0;
   prillBufFree(&idx);
-  prillBufFree(&time);
   return rc;
 }
 
@@ -480,11 +515,13 @@ static int checkActiveIndex(CheckRun *ck, const PrillSeg *pSeg, PrillIndex *pInd
 
 /* One segment: its index, then its batches against it. */
 static int checkSegment(CheckRun *ck, const PrillSeg *pSeg){
-  PrillIndex index = {0,0,0};
+  CheckIndex index;
   PrillFile *pFile = 0;
   i64 nSize = 0;
   int bBad = 0;
-  int rc = pSeg->bSealed ? checkSealedIndex(ck, pSeg, &index) : checkActiveIndex(ck, pSeg, &index);
+  int rc;
+  memset(&index, 0, sizeof(index));
+  rc = pSeg->bSealed ? checkSealedIndex(ck, pSeg, &index) : checkActiveIndex(ck, pSeg, &index.idx);
   rc = checkTry(ck, rc, &bBad);
   if( rc==SQLITE_OK ) rc = checkOpen(ck, pSeg, "log", &pFile);
   if( rc==SQLITE_OK && pFile ) rc = checkTry(ck, prillFileSize(pFile, &nSize), &bBad);
@@ -495,7 +532,8 @@ static int checkSegment(CheckRun *ck, const PrillSeg *pSeg){
     if( rc==SQLITE_OK ) rc = checkWalk(ck, pFile, pSeg, &index);
   }
   prillFileClose(pFile);
-  prillIndexFree(&index);
+  prillIndexFree(&index.idx);
+  prillBufFree(&index.time);
   if( rc==SQLITE_OK ) rc = checkNameFile(ck, 0, 0);
   return rc;
 }
@@ -512,7 +550,7 @@ static int checkTail(CheckRun *ck){
   int rc = SQLITE_OK;
   for(i=0; rc==SQLITE_OK && !bBad && i<p->nTail; i++){
     const PrillChunk *pChunk = p->apTail[i];
-    CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0};
+    CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0, 0, PRILL_I64MIN};
     const char *zWhy = 0;
     PrillBatch b;
     memset(&b, 0, sizeof(b));
@@ -536,6 +574,7 @@ static int checkTail(CheckRun *ck){
 static int checkExtent(CheckRun *ck){
   const PrillPart *p = ck->pPart;
   const PrillExtent *x = &p->x;
+  i64 iEnd = p->nTail ? p->apTail[p->nTail-1]->iNext : x->iSegEnd;
   u64 nByte = 0, nRec = 0;
   int i;
   int rc = SQLITE_OK;
@@ -553,10 +592,8 @@ static int checkExtent(CheckRun *ck){
     rc = checkSay(ck, "its segments end before offset %lld, the extent before %lld",
                   p->aSeg[p->nSeg-1].iEnd, x->iSegEnd);
   }
-  if( rc==SQLITE_OK && x->iLogStart>prillPartEnd(p) ){
-    rc = checkSay(ck, "log start offset %lld is past the end", x->iLogStart);
-  }else if( rc==SQLITE_OK && p->nTail==0 && x->iLogStart>x->iSegEnd ){
-    rc = checkSay(ck, "log start offset %lld is past the end %lld", x->iLogStart, x->iSegEnd);
+  if( rc==SQLITE_OK && !ck->bGaps && x->iLogStart>iEnd ){
+    rc = checkSay(ck, "log start offset %lld is past the end %lld", x->iLogStart, iEnd);
   }
   return rc;
 }
@@ -648,6 +685,8 @@ static int checkOrphans(CheckRun *ck, int *pbBad){
     {"SELECT DISTINCT i.pid, i.base FROM \"%w\".prill_store_index i WHERE NOT EXISTS"
      "(SELECT 1 FROM \"%w\".prill_store_segment s WHERE s.pid=i.pid AND s.base=i.base AND s.next IS NULL)",
      "prill_store_index: partition %lld has no active segment %lld"},
+    {"SELECT slot, length(frame) FROM \"%w\".prill_store_tail WHERE typeof(frame)<>'blob' OR length(frame)<13",
+     "prill_store_tail: row %lld of %lld bytes is no frame"},
     {"SELECT max(pid), (SELECT next_pid FROM \"%w\".prill_store_state) AS n"
      " FROM \"%w\".prill_store_part HAVING max(pid)>=n OR n IS NULL",
      "prill_store_state: partition %lld is in use and %lld is to be the next"},

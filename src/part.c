@@ -874,14 +874,15 @@ static int writeSegRow(PrillWrite *w, const PrillWriteSeg *pSeg){
   return rc;
 }
 
-/* The active segment's new index entries as a row; or, once sealed, no rows. */
+/* The active segment's new index entries as a row; or, once sealed, no rows (an
+** earlier xSync may have written some while it was active). */
 static int writeIndexRow(PrillWrite *w, const PrillWriteSeg *pSeg){
   PrillStore *pStore = w->pPart->pStore;
   PrillBuf b = {0,0,0};
   sqlite3_stmt *pStmt;
   int i;
   int rc = SQLITE_OK;
-  if( pSeg->bSealed ? pSeg->bNew : pSeg->index.n==0 ) return SQLITE_OK;
+  if( !pSeg->bSealed && pSeg->index.n==0 ) return SQLITE_OK;
   pStmt = prillStoreStmt(pStore, pSeg->bSealed ? STMT_DEL_INDEX : STMT_PUT_INDEX, &rc);
   if( rc!=SQLITE_OK ) return rc;
   sqlite3_bind_int64(pStmt, 1, w->pPart->iPid);
@@ -1038,12 +1039,33 @@ void prillWriteFree(PrillWrite *w){
 ** Repair after a power cut (R3).
 */
 
+/* A read of n bytes at iPos failed with rc.  Is it that the bytes are not
+** there, rather than that they could not be had?  Only then are they lost:
+** SQLITE_OK. */
+static int repairGone(PrillPart *p, const PrillExtent *pX, int rc, i64 iEnd){
+  int bExists = 1;
+  i64 nSize = iEnd;
+  if( rc==SQLITE_IOERR_SHORT_READ ){
+    PrillFile *pFile;
+    if( partFileOpen(p, pX->iBase, pX->iGen, PRILL_OPEN_READ, &pFile)==SQLITE_OK
+     && prillFileSize(pFile, &nSize)==SQLITE_OK && nSize<iEnd ) return SQLITE_OK;
+    return partFileError(p, rc, pX->iBase, pX->iGen, "log", "cannot be read; check the disk");
+  }
+  if( (rc&0xff)==SQLITE_CANTOPEN ){
+    char *z = partFullPath(p, pX->iBase, pX->iGen, "log");
+    int rc2 = z ? prillFileExists(p->pStore->pVfs, z, &bExists) : SQLITE_NOMEM;
+    sqlite3_free(z);
+    if( rc2==SQLITE_OK && !bExists ) return SQLITE_OK;
+  }
+  return rc;
+}
+
 /* The last valid batch from byte iPos of the active segment on: *pX becomes
 ** the extent that ends there. */
 static int repairScan(PrillPart *p, PrillExtent *pX){
   PrillBuf b = {0,0,0};
   PrillBatch h;
-  i64 iPos = 0, nRec = 0;
+  i64 iPos = 0, nRec = 0, nNeed = 0;
   i64 iEnd = pX->iBase;
   int rc = SQLITE_OK;
   pX->iMaxTs = pX->iMinTs = pX->iFirstTs;
@@ -1051,10 +1073,12 @@ static int repairScan(PrillPart *p, PrillExtent *pX){
   while( iPos+PRILL_BATCH_HDR<=pX->nByte ){
     u8 *a = prillBufRoom(&rc, &b, PRILL_BATCH_HDR);
     if( rc==SQLITE_OK ) rc = prillPartRead(p, pX->iBase, pX->iGen, a, PRILL_BATCH_HDR, iPos);
+    nNeed = iPos+PRILL_BATCH_HDR;
     if( rc!=SQLITE_OK || prillBatchHeader(a, PRILL_BATCH_HDR, &h)!=SQLITE_OK ) break;
     if( h.nByte>pX->nByte-iPos || h.iBase<iEnd ) break;
     a = prillBufRoom(&rc, &b, h.nByte);
     if( rc==SQLITE_OK ) rc = prillPartRead(p, pX->iBase, pX->iGen, a, h.nByte, iPos);
+    nNeed = iPos+h.nByte;
     if( rc!=SQLITE_OK || prillBatchCheck(a, &h)!=SQLITE_OK ) break;
     iPos += h.nByte;
     iEnd = h.iBase + h.dLast + 1;
@@ -1065,7 +1089,8 @@ static int repairScan(PrillPart *p, PrillExtent *pX){
     }
   }
   prillBufFree(&b);
-  if( rc==SQLITE_IOERR_SHORT_READ || (rc&0xff)==SQLITE_CANTOPEN ) rc = SQLITE_OK;
+  if( rc!=SQLITE_OK ) rc = repairGone(p, pX, rc, nNeed);
+  if( rc!=SQLITE_OK ) return rc;
   pX->nAllByte -= pX->nByte - iPos;
   pX->nAllRec -= pX->nRec - nRec;
   pX->nByte = iPos;

@@ -350,7 +350,7 @@ struct PrillStage {
   int *aMark;             /* aMark[i]: runs when savepoint i was opened, -1 not told */
   int nMark, nMarkAlloc;
   int iTop;               /* runs below this may not grow: the newest mark */
-  int nMarkSync;          /* marks there were when xSync wrote rows */
+  int nMarkSync;          /* marks there were when xSync first wrote rows */
   int eLevel;             /* PRAGMA synchronous, -1 not asked yet */
   i64 nByte;              /* bytes in memory */
   u8 bSynced;             /* xSync has done all there is */

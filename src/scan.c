@@ -577,9 +577,15 @@ static int scanEnterBack(PrillScan *p){
   p->iBackEnd = pSeg->nByte;
   p->nBack = 0;
   if( pSeg->iEnd>p->r.iTo+1 ){
+    /* The batch of the first entry that ends at or after iTo may hold it; the
+    ** entry after that is beyond. */
     PrillIndex *pIndex = scanIndex(&rc, p, pSeg);
-    int i = pIndex ? prillIndexFind(pIndex, p->r.iTo) : -1;
-    if( pIndex && i+1<pIndex->n ) p->iBackEnd = pIndex->a[i+1].iPos;
+    int lo = 0, hi = pIndex ? pIndex->n : 0;
+    while( lo<hi ){
+      int mid = (lo+hi)/2;
+      if( pIndex->a[mid].iLast<p->r.iTo ) lo = mid+1; else hi = mid;
+    }
+    if( pIndex && lo+1<pIndex->n ) p->iBackEnd = pIndex->a[lo+1].iPos;
   }
   return rc;
 }

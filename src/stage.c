@@ -645,7 +645,7 @@ int prillStoreSync(PrillStore *pStore){
   }
   if( rc==SQLITE_OK && (w || p->bRows) ){
     p->bReached = 1;
-    p->nMarkSync = p->nMark;
+    if( !p->bRows ) p->nMarkSync = p->nMark;
     rc = stageSync(p);
   }
   if( rc==SQLITE_OK ) p->bSynced = 1;

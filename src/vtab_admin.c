@@ -402,7 +402,6 @@ static int adminRate(PrillPart *p, double *pr, int *pbKnown){
   range.iTo = PRILL_I64MAX;
   range.iTsFrom = prillNow(pStore->pVfs) - 60000;
   range.iTsTo = PRILL_I64MAX;
-  range.bOffsets = 1;
   rc = prillScanOpen(p, &range, &pScan);
   if( rc==SQLITE_OK ) rc = prillScanNext(pScan, &rec);
   if( rc==SQLITE_ROW && rec.iOff<iEnd ) *pr = (double)(iEnd-rec.iOff)/60.0;

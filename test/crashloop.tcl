@@ -5,7 +5,7 @@
 #
 # THE STORE.  Topics t1 (3 partitions, LZ4) and t2 (2 partitions, none), made
 # small enough that segments roll, the ring turns and large transactions are
-# written early; t3 and t4 come and go.  Ordinary tables: twin has one row for
+# written early; t5 has one large segment; t3 and t4 come and go.  Ordinary tables: twin has one row for
 # every record, written in the record's transaction; txlog one row for every
 # transaction, numbered 1, 2, 3 ...; auto has a trigger that writes a record,
 # its twin and its txlog row, so that one INSERT in autocommit is a transaction.
@@ -29,7 +29,9 @@ proc w_schema {} {
     db eval "CREATE VIRTUAL TABLE $topic USING topic(partitions=$n,
         compression_type=$codec, segment_bytes=3000, batch_size=600)"
   }
+  # t5 is for segments large enough to be zero-filled ahead.
   db eval {
+    CREATE VIRTUAL TABLE t5 USING topic(partitions=1, compression_type=none);
     CREATE TABLE twin(topic, partition INT, offset INT, key, value, tx INT);
     CREATE TABLE txlog(id INTEGER PRIMARY KEY);
     CREATE TABLE auto(id INTEGER PRIMARY KEY, key, value);
@@ -220,11 +222,52 @@ proc w_ddl {} {
   w_tx { w_put t1 40 }
 }
 
+# Older records deleted, and the segments that held them.
+proc w_trim {topic partition n} {
+  set start [db one {SELECT max(offset) FROM twin WHERE topic=$topic AND partition=$partition}]
+  if {$start eq "" || $start < $n} return
+  set start [expr {$start - $n}]
+  db eval {
+    UPDATE prill_partitions SET log_start_offset=max(log_start_offset, $start)
+     WHERE topic=$topic AND partition=$partition;
+    DELETE FROM twin WHERE topic=$topic AND partition=$partition AND offset<$start;
+  }
+}
+proc w_trimming {} {
+  w_tx { w_puts t1 25 300 0; w_puts t2 25 300 1 }
+  w_tx { w_trim t1 0 8; w_put t1 30 0 }
+  w_maintain
+  w_tx { w_puts t1 12 300 0; w_trim t2 1 2 }
+  w_begin
+  w_trim t1 0 1
+  w_rollback
+  w_tx { w_put t1 20; db eval {SAVEPOINT a}; w_trim t1 0 1; db eval {ROLLBACK TO a}; w_put t2 9 }
+  w_maintain
+  w_tx { w_trim t1 0 0; w_trim t2 1 0 }
+  w_maintain
+  w_tx { w_puts t1 10 300 0; w_put t2 40 1 }
+}
+
+# A segment of 64 KiB and more, which upkeep zero-fills ahead of its end.
+proc w_ahead {} {
+  w_tx { w_puts t5 120 600 }
+  w_maintain
+  w_tx { w_puts t5 6 400 }
+  w_tx { w_put t5 30 }
+  w_begin
+  w_puts t5 60 500
+  w_rollback
+  w_tx { w_puts t5 8 300 }
+  w_tx { w_puts t5 30 500; db eval {SAVEPOINT a}; w_puts t5 40 500; db eval {ROLLBACK TO a}; w_put t5 10 }
+  w_maintain
+  w_tx { w_puts t5 10 500 }
+}
+
 # N transactions of any sort.
 proc w_has {topic} { db exists {SELECT 1 FROM sqlite_schema WHERE name=$topic} }
 proc w_any {} {
   set topic t[expr {1+[w_random 2]}]
-  switch [w_random 12] {
+  switch [w_random 14] {
     0 - 1   { w_auto [w_random 200] }
     2 - 3   { w_tx { w_puts $topic [expr {1+[w_random 4]}] [w_random 300] } }
     4       { w_tx { w_put t1 [w_random 90]; w_put t2 [w_random 90] } }
@@ -257,10 +300,24 @@ proc w_any {} {
       }
     }
     11 { w_maintain }
+    12 { w_tx { w_puts t5 [expr {20+[w_random 80]}] 500 } }
+    13 { w_tx { w_trim $topic [w_random 2] [w_random 20]; w_put $topic 40 } }
   }
 }
 proc w_mixed {{n 14}} {
   for {set i 0} {$i < $n} {incr i} w_any
+}
+
+# The same while syncs fail: whatever is refused is rolled back, and on it goes.
+proc w_failing {n glob} {
+  crashvfs failsync $n $glob
+  for {set i 0} {$i < 14} {incr i} {
+    if {[catch w_any msg]} {
+      if {![regexp {disk I/O error|cannot be written|cannot write} $msg]} { error $msg }
+      catch {db eval ROLLBACK}
+      set ::tx [db one {SELECT max(id) FROM txlog}]
+    }
+  }
 }
 
 # -------------------------------------------------------------------------
@@ -315,7 +372,10 @@ proc crash_compare {topic {gaps 0}} {
   }
   set at -1
   foreach {p o k v} $got {
-    if {$p != $at} { set at $p; set next 0 }
+    if {$p != $at} {
+      set at $p
+      set next [db one {SELECT log_start_offset FROM prill_partitions WHERE topic=$topic AND partition=$p}]
+    }
     if {$o != $next && !($gaps && $o > $next)} {
       lappend bad "$topic partition $p: offset $o where $next should be"
       break
@@ -329,7 +389,10 @@ proc crash_compare {topic {gaps 0}} {
 proc crash_write {topic n {gaps 0}} {
   set bad {}
   for {set p 0} {$p < $n} {incr p} {
-    set want [db one "SELECT count(*) FROM twin WHERE topic='$topic' AND partition=$p"]
+    set want [db one {SELECT max(offset)+1 FROM twin WHERE topic=$topic AND partition=$p}]
+    if {$want eq ""} {
+      set want [db one {SELECT log_end_offset FROM prill_partitions WHERE topic=$topic AND partition=$p}]
+    }
     db eval "INSERT INTO ${topic}(partition, key, value) VALUES($p, 'after', 'value-$p')"
     set off [db one {SELECT prill_offset()}]
     if {$gaps} {

@@ -444,6 +444,12 @@ proc m_check_reader {percent} {
   }
 }
 
+# End the reader's snapshot.
+proc m_let_go {} {
+  if {$::M(held)} { db2 eval COMMIT }
+  set ::M(held) 0
+}
+
 # -------------------------------------------------------------------------
 # Connections
 
@@ -522,16 +528,14 @@ proc m_commit {} {
       db2 eval COMMIT
     }
   }
-  if {$M(held) && $M(journal) ne "wal"} {
-    db2 eval COMMIT
-    set M(held) 0
-  }
+  if {$M(journal) ne "wal"} m_let_go
   m_exec COMMIT
 }
 
 # What can be done between transactions.
 proc m_between {} {
   global M
+  if {$M(journal) ne "wal"} m_let_go
   switch [m_weighted {checkpoint 20 maintain 20 flush 10 sync 10 reopen 10 writer 25 vacuum 1 journal 4}] {
     checkpoint { catch {m_exec "PRAGMA wal_checkpoint([m_pick {PASSIVE FULL RESTART TRUNCATE}])"} }
     maintain   { m_exec "SELECT prill_maintain()" }
@@ -635,10 +639,7 @@ proc m_step {} {
     release {
       if {[set i [m_savepoint]] < 0} return
       set bLast [expr {$i == 0}]
-      if {$bLast && $M(journal) ne "wal" && $M(held)} {
-        db2 eval COMMIT
-        set M(held) 0
-      }
+      if {$bLast && $M(journal) ne "wal"} m_let_go
       m_exec "RELEASE [lindex $M(stack) $i]"
       set M(stack) [lrange $M(stack) 0 [expr {$i-1}]]
       if {$bLast} { m_check_reader 100 }
@@ -703,10 +704,9 @@ proc model_run {seed config steps} {
       m_check $M(w) 12
       if {[m_often 15]} { m_check_reader 10 }
     }
+    m_let_go
     if {$M(stack) ne ""} { m_exec [m_pick {COMMIT ROLLBACK}] }
     set M(stack) {}
-    if {$M(held)} { db2 eval COMMIT }
-    set M(held) 0
     foreach c [expr {$M(reader) ? {db db2 db3} : {db}}] {
       foreach t [m_topics $c] { m_same $c $t; m_ends $c $t }
     }

@@ -38,6 +38,11 @@ foreach f $all {
   }
   if {$wanted} { lappend queue $name }
 }
+# The long ones first, so that none is left running alone at the end.
+foreach name {crashvfs admin model crash} {
+  set i [lsearch -exact $queue $name]
+  if {$i >= 0} { set queue [linsert [lreplace $queue $i $i] 0 $name] }
+}
 if {$queue eq ""} {
   puts "no test file matches: $patterns"
   exit 1
@@ -101,6 +106,8 @@ proc ended {ch name} {
   set verdict [expr {$failed ? "FAILED" : $passed ? "ok" : "skipped"}]
   puts [format "%-7s %-24s %6d cases %7s s%s" $verdict $name [expr {$passed+$failed}] $seconds \
       [expr {$failed ? "  $failed failed" : ""}]]
+  # What is no text would hide the rest from grep and the like.
+  set text [regsub -all {[\x00-\x08\x0b-\x1f\x7f]} $text ?]
   set text [string trim [regsub -all {\n+} $text \n] \n]
   if {$text ne ""} { puts $text }
   unset out($ch)

@@ -1,5 +1,5 @@
-# deps.sh: the Debian packages prill is built and tested with, for the scripts
-# beside it to source.  The one place they are listed.
+# deps.sh: the Debian packages prill is built and tested with, and how to get
+# from them to a build, for the scripts beside it to source.
 
 # To build, and to type SQL.
 build_packages="gcc libc6-dev binutils make pkg-config libsqlite3-dev liblz4-dev sqlite3"
@@ -71,5 +71,16 @@ configure_build() {
     mkdir -p build
     echo "Configuring in build/"
     (cd build && ../configure)
+  fi
+}
+
+# build_targets TARGET...: make them in build/, quietly; what make said is in
+# build/make.log, and shown when it failed.
+build_targets() {
+  echo "Building"
+  if ! make -C build -j "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)" "$@" >build/make.log 2>&1; then
+    tail -n 30 build/make.log >&2
+    echo "It does not build; all that make said is in build/make.log" >&2
+    return 1
   fi
 }
