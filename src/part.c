@@ -1028,7 +1028,7 @@ void prillWriteFree(PrillWrite *w){
   int i;
   for(i=0; i<w->nSeg; i++) prillIndexFree(&w->aSeg[i].index);
   sqlite3_free(w->aSeg);
-  prillBufFree(&w->buf);
+  prillStageSpare(&w->pPart->pStore->spareWrite, &w->buf);
   if( w->pPart->pWrite==w ) w->pPart->pWrite = 0;
   prillPartUnref(w->pPart);
   prillTopicUnref(w->pTopic);

@@ -167,6 +167,8 @@ struct PrillStore {
   u8 bTailOff;            /* a reader pins the WAL: write directly */
   PrillStage *pStage;     /* the open transaction, or NULL (stage.c) */
   i64 iCut;               /* counts rollbacks */
+  PrillBuf spareChunk;    /* a chunk's and a write's bytes, empty, for the next */
+  PrillBuf spareWrite;
   void *pFiles;           /* open segment files (part.c) */
   PrillPageCache *pPages; /* decoded batches (page.c) */
   i64 nFailed;            /* failed appends, for prill_debug() */
@@ -363,6 +365,8 @@ struct PrillStage {
   u32 iCrc;
   PrillBuf frame;
 };
+/* Keep *pBuf's memory, emptied, in *pSpare for the next of its kind. */
+void prillStageSpare(PrillBuf *pSpare, PrillBuf *pBuf);
 /* PRAGMA synchronous as this transaction has it. */
 int prillStageLevel(PrillStage*, int *pLevel);
 

@@ -47,6 +47,16 @@ int prillStageLevel(PrillStage *p, int *pLevel){
   return rc;
 }
 
+void prillStageSpare(PrillBuf *pSpare, PrillBuf *pBuf){
+  if( pBuf->nAlloc>pSpare->nAlloc && pBuf->nAlloc<=2*prillLimit.szWrite ){
+    PrillBuf b = *pSpare;
+    *pSpare = *pBuf;
+    *pBuf = b;
+    pSpare->n = 0;
+  }
+  prillBufFree(pBuf);
+}
+
 i64 prillStageBytes(PrillStore *p){
   return p->pStage ? p->pStage->nByte : 0;
 }
@@ -73,6 +83,8 @@ static PrillWrite *stageWrite(int *pRc, PrillPart *pPart){
   w->iNext = prillPartEnd(pPart);
   w->iRun = -1;
   w->iGapLast = -1;
+  w->buf = pPart->pStore->spareWrite;
+  memset(&pPart->pStore->spareWrite, 0, sizeof(PrillBuf));
   w->pNext = pStage->pWrites;
   pStage->pWrites = w;
   pPart->pWrite = w;
@@ -199,6 +211,7 @@ static int stageEncodeRuns(PrillStage *p, PrillWrite *w, const int *aRun, int nR
   for(i=0; rc==SQLITE_OK && i<nRun; i++){
     w->nRaw -= ap[i]->buf.n;
     p->nByte -= ap[i]->buf.n;
+    if( ap[i]->nRef==1 ) prillStageSpare(&p->pStore->spareChunk, &ap[i]->buf);
     prillChunkUnref(ap[i]);
     p->aRun[aRun[i]].pChunk = 0;
     if( i>0 ) p->aRun[aRun[i]].iBase = p->aRun[aRun[i]].iNext;
@@ -241,6 +254,17 @@ static int stageEarly(PrillStage *p){
   return rc;
 }
 
+/* A chunk for the write's next record.  A direct write fills many: it gets
+** the memory of the last. */
+static PrillChunk *stageNewChunk(int *pRc, PrillWrite *w, i64 iTs){
+  PrillChunk *p = prillChunkNew(pRc, w->iNext, iTs, w->x.iEpoch);
+  if( p && w->bDirect ){
+    p->buf = w->pPart->pStore->spareChunk;
+    memset(&w->pPart->pStore->spareChunk, 0, sizeof(PrillBuf));
+  }
+  return p;
+}
+
 int prillStageAppend(PrillPart *pPart, PrillRecord *pRec){
   PrillStore *pStore = pPart->pStore;
   PrillStage *p = pStore->pStage;
@@ -268,7 +292,7 @@ int prillStageAppend(PrillPart *pPart, PrillRecord *pRec){
     rc = stageEncode(p, w);
   }
   if( pRun==0 ) pRun = stageNewRun(&rc, p, w);
-  if( pRun && pRun->pChunk==0 ) pRun->pChunk = prillChunkNew(&rc, w->iNext, pRec->iTs, w->x.iEpoch);
+  if( pRun && pRun->pChunk==0 ) pRun->pChunk = stageNewChunk(&rc, w, pRec->iTs);
   if( rc!=SQLITE_OK ) return rc;
   pRec->iOff = w->iNext;
   nBefore = pRun->pChunk->buf.n;

@@ -262,6 +262,8 @@ static void storeFree(PrillStore *p){
   prillCatalogFree(p);
   prillFilesClose(p);
   prillPagesFree(p);
+  prillBufFree(&p->spareChunk);
+  prillBufFree(&p->spareWrite);
   sqlite3_free(p->apPart);
   sqlite3_free(p->zSchema);
   sqlite3_free(p->zDb);

@@ -16,7 +16,7 @@ PrillLimits prillLimit = {
   16*1024,              /* szRingPart */
   16*1024*1024,         /* mxRing */
   16*1024*1024,         /* szStage */
-  1024*1024,            /* szWrite */
+  256*1024,             /* szWrite */
   4096,                 /* szIndex */
   8*1024*1024,          /* szZero */
   64*1024*1024,         /* szWalPin */

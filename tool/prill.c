@@ -249,7 +249,7 @@ int cmdOptions(int nArg, char **azArg, const CmdOpt *aOpt, int nOpt, int nMin, i
     }
     cmdSetOption(p, zWord, zVal);
   }
-  if( n<nMin ) cmdUsage(n==0 && nMin==1 ? "no topic was named" : "too few arguments");
+  if( n<nMin ) cmdUsage("no topic was named");
   if( n>nMax ) cmdUsage("too many arguments: %s", azArg[nMax]);
   return n;
 }
