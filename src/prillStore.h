@@ -167,6 +167,7 @@ struct PrillStore {
   u8 bTailOff;            /* a reader pins the WAL: write directly */
   PrillStage *pStage;     /* the open transaction, or NULL (stage.c) */
   i64 iCut;               /* counts rollbacks */
+  PrillStage *pSpare;     /* the last stage, empty, for the next transaction */
   PrillBuf spareChunk;    /* a chunk's and a write's bytes, empty, for the next */
   PrillBuf spareWrite;
   void *pFiles;           /* open segment files (part.c) */
@@ -365,6 +366,7 @@ struct PrillStage {
   u32 iCrc;
   PrillBuf frame;
 };
+void prillStageFreeSpare(PrillStore*);
 /* Keep *pBuf's memory, emptied, in *pSpare for the next of its kind. */
 void prillStageSpare(PrillBuf *pSpare, PrillBuf *pBuf);
 /* PRAGMA synchronous as this transaction has it. */

@@ -37,6 +37,8 @@
 */
 #include "prillInt.h"
 
+#define STAGE_KEEP 64       /* runs whose memory is kept for the next transaction */
+
 /**************************************************************************
 ** The stage.
 */
@@ -99,11 +101,44 @@ static void stageFree(PrillStage *p){
     p->pWrites = w->pNext;
     prillWriteFree(w);
   }
+  p->pStore->pStage = 0;
+  prillStageFreeSpare(p->pStore);
+  p->pStore->pSpare = p;
+  if( p->nRunAlloc>STAGE_KEEP || p->frame.nAlloc>prillLimit.szWrite ) prillStageFreeSpare(p->pStore);
+}
+
+void prillStageFreeSpare(PrillStore *pStore){
+  PrillStage *p = pStore->pSpare;
+  if( p==0 ) return;
+  pStore->pSpare = 0;
   sqlite3_free(p->aRun);
   sqlite3_free(p->aMark);
   prillBufFree(&p->frame);
-  p->pStore->pStage = 0;
   sqlite3_free(p);
+}
+
+/* An empty stage: the last one's memory, or new. */
+static PrillStage *stageNew(PrillStore *pStore){
+  PrillStage *p = pStore->pSpare;
+  PrillStage old;
+  if( p==0 ){
+    p = (PrillStage*)sqlite3_malloc64(sizeof(*p));
+    if( p==0 ) return 0;
+    memset(p, 0, sizeof(*p));
+  }else{
+    pStore->pSpare = 0;
+    old = *p;
+    memset(p, 0, sizeof(*p));
+    p->aRun = old.aRun;
+    p->nRunAlloc = old.nRunAlloc;
+    p->aMark = old.aMark;
+    p->nMarkAlloc = old.nMarkAlloc;
+    p->frame = old.frame;
+  }
+  p->pStore = pStore;
+  p->eLevel = -1;
+  pStore->pStage = p;
+  return p;
 }
 
 /* The first write after a reboot: raise every partition's leader epoch, and
@@ -132,12 +167,8 @@ int prillStoreBegin(PrillStore *p){
   if( p->pStage ) return SQLITE_OK;
   rc = prillStoreRefresh(p);
   if( rc!=SQLITE_OK ) return rc;
-  pStage = (PrillStage*)sqlite3_malloc64(sizeof(*pStage));
+  pStage = stageNew(p);
   if( pStage==0 ) return SQLITE_NOMEM;
-  memset(pStage, 0, sizeof(*pStage));
-  pStage->pStore = p;
-  pStage->eLevel = -1;
-  p->pStage = pStage;
   if( p->bExists && p->bReboot ) rc = stageRepair(p);
   if( rc!=SQLITE_OK ) stageFree(pStage);
   return rc;

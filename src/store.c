@@ -262,6 +262,7 @@ static void storeFree(PrillStore *p){
   prillCatalogFree(p);
   prillFilesClose(p);
   prillPagesFree(p);
+  prillStageFreeSpare(p);
   prillBufFree(&p->spareChunk);
   prillBufFree(&p->spareWrite);
   sqlite3_free(p->apPart);
