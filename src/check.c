@@ -20,9 +20,10 @@
 **   the tail      checksums, offsets at or above the segments' end, records
 **                 that decode
 **
-** Lines that begin with "lost:" are no damage found now: they are the
-** offsets that a power cut took under flush=os or synchronous=OFF, as the
-** first writer after it noted them.
+** Lines that begin with "lost:" are no damage: they are the offsets that a
+** power cut took under flush=os or synchronous=OFF.  The first writer after it
+** notes them (prill_store_gap); before that writer, they are what is bad in an
+** active segment after a reboot, above what is known to be on the disk.
 **
 ** The whole check sees one snapshot: a statement stays open to its end.  A
 ** file of that snapshot cannot go meanwhile (DESIGN R6).
@@ -416,14 +417,44 @@ static int checkTotals(CheckRun *ck, const PrillSeg *pSeg, const CheckSum *pSum)
   return SQLITE_OK;
 }
 
+/* May byte iPos of a segment be lost to a power cut that nobody noted yet? */
+static int checkMayLose(const CheckRun *ck, const PrillSeg *pSeg, i64 iPos){
+  return ck->pStore->bReboot && !pSeg->bSealed && iPos>=ck->pPart->x.nSynced;
+}
+
+/* checkBatch where a power cut may have taken the batch.  *pbLost: it has, and
+** only that is said, of it and all after it. */
+static int checkUnsynced(CheckRun *ck, PrillFile *pFile, i64 iPos, const PrillSeg *pSeg, CheckSum *pSum,
+                         i64 *pnUsed, int *pbLost){
+  PrillBuf trial = {0,0,0};
+  PrillBuf *pOut = ck->pOut;
+  i64 nProblem = ck->nProblem, iNext = ck->iNext;
+  int rc;
+  ck->pOut = &trial;
+  rc = checkBatch(ck, pFile, iPos, pSeg, pSum, pnUsed);
+  ck->pOut = pOut;
+  *pbLost = trial.n>0;
+  prillBufFree(&trial);
+  if( rc!=SQLITE_OK || !*pbLost ) return rc;
+  ck->nProblem = nProblem;
+  return checkStoreSay(ck, "lost: topic %s partition %d: offsets %lld to %lld were not on the disk when the"
+                       " power failed, and the next write will note it", ck->zTopic, ck->pPart->iPart,
+                       PRILL_MAX(iNext, pSeg->iBase), pSeg->iEnd-1);
+}
+
 /* Walk a segment's batches. */
 static int checkWalk(CheckRun *ck, PrillFile *pFile, const PrillSeg *pSeg, CheckIndex *pIndex){
   CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0, 0, PRILL_I64MIN};
   i64 iPos = 0, nUsed = 1;
+  int bLost = 0;
   int rc = SQLITE_OK;
   while( rc==SQLITE_OK && iPos<pSeg->nByte ){
-    rc = checkBatch(ck, pFile, iPos, pSeg, &sum, &nUsed);
-    if( rc!=SQLITE_OK || nUsed==0 ) return rc;
+    if( checkMayLose(ck, pSeg, iPos) ){
+      rc = checkUnsynced(ck, pFile, iPos, pSeg, &sum, &nUsed, &bLost);
+    }else{
+      rc = checkBatch(ck, pFile, iPos, pSeg, &sum, &nUsed);
+    }
+    if( rc!=SQLITE_OK || nUsed==0 || bLost ) return rc;
     rc = checkIndexAt(ck, pIndex, pSeg, iPos, &sum);
     if( rc==SQLITE_OK && !sum.bBad ) rc = checkTimeAt(ck, pIndex, pSeg, iPos, &sum);
     if( rc==SQLITE_OK ) rc = checkTick(ck);
@@ -526,7 +557,7 @@ static int checkSegment(CheckRun *ck, const PrillSeg *pSeg){
   if( rc==SQLITE_OK ) rc = checkOpen(ck, pSeg, "log", &pFile);
   if( rc==SQLITE_OK && pFile ) rc = checkTry(ck, prillFileSize(pFile, &nSize), &bBad);
   if( rc==SQLITE_OK && pFile ){
-    if( nSize<pSeg->nByte ){
+    if( nSize<pSeg->nByte && !checkMayLose(ck, pSeg, nSize) ){
       rc = checkFileSay(ck, -1, "has %lld bytes where %lld are committed", nSize, pSeg->nByte);
     }
     if( rc==SQLITE_OK ) rc = checkWalk(ck, pFile, pSeg, &index);

@@ -64,7 +64,13 @@ int prill_init(sqlite3 *db){
 #endif
   if( sqlite3_libversion_number()<MAIN_SQLITE_MIN ) return SQLITE_ERROR;
   rc = mainIsThere(db, &bThere);
-  if( rc==SQLITE_OK && !bThere ) rc = mainRegister(db);
+  if( rc==SQLITE_OK && !bThere ){
+    rc = mainRegister(db);
+    /* Asked again, so that no error of the first question stays with the
+    ** connection: sqlite3_open() fails on one an automatic extension leaves. */
+    if( rc==SQLITE_OK ) rc = mainIsThere(db, &bThere);
+    if( rc==SQLITE_OK && !bThere ) rc = SQLITE_INTERNAL;
+  }
   return rc;
 }
 

@@ -18,6 +18,9 @@
 **       before any row names it (not with synchronous=OFF).
 **   I4  A segment's file is cut to its length only when it is sealed.
 **   I5  After a failed write or sync no more is appended to that file (R7).
+**   I7  Where segments are not synced before COMMIT, nothing is written over
+**       what was taken back either: a power cut could bring it to light again,
+**       as a batch in good order.
 **   I6  The bytes a transaction writes are a prefix of what it would write with
 **       more records: a second xSync repeats and extends the first.
 **
@@ -26,6 +29,8 @@
 ** them (I2) or takes the next generation of the name.
 */
 #include "prillInt.h"
+
+#define PART_MX_OFF (((i64)1<<48)-1)      /* a rowid has 48 bits for the offset */
 
 /**************************************************************************
 ** Open files: a list, most recently used first.
@@ -214,6 +219,7 @@ static int partBad(PrillPart *p, const char *zWhat){
 
 /* Could these numbers have been written by us? */
 static int partExtentOk(const PrillExtent *x){
+  if( x->iLogStart>PART_MX_OFF || x->iSegEnd>PART_MX_OFF ) return 0;
   if( x->iLogStart<0 || x->iSegEnd<0 || x->iBase<-1 || x->iGen<0 || x->nByte<0 ) return 0;
   if( x->nSynced<0 || x->nSynced>x->nByte || x->nRec<0 || x->nAllByte<x->nByte || x->nAllRec<x->nRec ) return 0;
   if( x->iBase<0 ? (x->nByte!=0) : (x->iBase>x->iSegEnd) ) return 0;
@@ -263,6 +269,7 @@ static int partReadSeg(PrillPart *p, sqlite3_stmt *pStmt, PrillSeg *pSeg, i64 iP
     pSeg->nRec = sqlite3_column_int64(pStmt, 4);
     pSeg->iMinTs = sqlite3_column_int64(pStmt, 5);
     pSeg->iMaxTs = sqlite3_column_int64(pStmt, 6);
+    pSeg->iIndexCrc = (u32)sqlite3_column_int64(pStmt, 7);
   }else{
     pSeg->iEnd = p->x.iSegEnd;
     pSeg->nByte = p->x.nByte;
@@ -331,7 +338,7 @@ int prillPartSegs(PrillPart *p){
 static void partIndexBlob(int *pRc, PrillIndex *pIndex, const u8 *a, i64 n, i64 nByte){
   for(; *pRc==SQLITE_OK && n>=32; a+=32, n-=32){
     i64 iPos = prillGet64(a+16);
-    if( iPos<=0 || iPos>=nByte ) return;
+    if( iPos<=0 || iPos>=nByte || prillGet64(a)<0 || prillGet64(a)>prillGet64(a+8) ) return;
     if( pIndex->n && (iPos<=pIndex->a[pIndex->n-1].iPos
                    || prillGet64(a)<=pIndex->a[pIndex->n-1].iOff) ) return;
     prillIndexAdd(pRc, pIndex, prillGet64(a), prillGet64(a+8), iPos, prillGet64(a+24));
@@ -377,7 +384,9 @@ int prillPartIndex(PrillPart *p, int iSeg){
     PrillBuf idx = {0,0,0}, time = {0,0,0};
     rc = partIndexFile(p, pSeg, "index", &idx);
     if( rc==SQLITE_OK ) rc = partIndexFile(p, pSeg, "timeindex", &time);
-    if( rc==SQLITE_OK ){
+    /* A file that is not what was written is no index: the log is then read
+    ** from the segment's start. */
+    if( rc==SQLITE_OK && prillCrc32c(prillCrc32c(0, idx.a, idx.n), time.a, time.n)==pSeg->iIndexCrc ){
       rc = prillIndexDecode(idx.a, idx.n, time.a, time.n, pSeg->iBase, &pSeg->index);
       if( (rc&0xff)==SQLITE_CORRUPT ){
         prillIndexFree(&pSeg->index);
@@ -463,6 +472,11 @@ static int writeLook(PrillWrite *w){
   if( rc==SQLITE_OK && nSize<w->x.nByte ){
     return partFileError(p, PRILL_CORRUPT, w->x.iBase, w->x.iGen, "log",
         "is shorter than its committed records; restore the store from a backup");
+  }
+  if( p->pStore->eFlush==PRILL_FLUSH_OS && p->iOwnBase==w->x.iBase && p->iOwnGen==w->x.iGen
+   && p->iOwnTo>w->x.nByte ){
+    w->bRoll = 1;                                                        /* I7 */
+    return rc;
   }
   if( rc==SQLITE_OK && nSize>w->x.nByte
    && !(p->iOwnBase==w->x.iBase && p->iOwnGen==w->x.iGen && p->iOwnTo>w->x.nByte) ){
@@ -727,6 +741,7 @@ static int writeSeal(PrillWrite *w, PrillWriteSeg *pSeg, int bSync){
     prillIndexAdd(&rc, &all, pE->iOff, pE->iLast, pE->iPos, pE->iMaxTs);
   }
   prillIndexEncode(&rc, &all, pSeg->iBase, &idx, &time, pSeg->iMaxTs, pSeg->iMaxTsOff);
+  if( rc==SQLITE_OK ) pSeg->iIndexCrc = prillCrc32c(prillCrc32c(0, idx.a, idx.n), time.a, time.n);
   if( rc==SQLITE_OK ) rc = writeIndexFile(w, pSeg, "index", &idx, bSync);
   if( rc==SQLITE_OK ) rc = writeIndexFile(w, pSeg, "timeindex", &time, bSync);
   if( rc==SQLITE_OK ){
@@ -865,9 +880,10 @@ static int writeSegRow(PrillWrite *w, const PrillWriteSeg *pSeg){
     sqlite3_bind_int64(pStmt, 6, pSeg->nRec);
     sqlite3_bind_int64(pStmt, 7, pSeg->iMinTs);
     sqlite3_bind_int64(pStmt, 8, pSeg->iMaxTs);
+    sqlite3_bind_int64(pStmt, 9, pSeg->iIndexCrc);
   }else{
     int i;
-    for(i=4; i<=8; i++) sqlite3_bind_null(pStmt, i);
+    for(i=4; i<=9; i++) sqlite3_bind_null(pStmt, i);
   }
   sqlite3_step(pStmt);
   prillStoreDone(w->pPart->pStore, pStmt, &rc);
@@ -983,6 +999,7 @@ void prillWriteRewind(PrillWrite *w, const PrillExtent *pX, int nSeg, int nIndex
   }
   w->pPart->pStore->pStage->nByte += w->buf.n;
   w->x = *pX;
+  if( w->pPart->pStore->eFlush==PRILL_FLUSH_OS ) w->bRoll = 1;           /* I7 */
 }
 
 /* The active segment stays the same: its cached index grows in place. */
@@ -1060,9 +1077,11 @@ static int repairGone(PrillPart *p, const PrillExtent *pX, int rc, i64 iEnd){
   return rc;
 }
 
-/* The last valid batch from byte iPos of the active segment on: *pX becomes
-** the extent that ends there. */
-static int repairScan(PrillPart *p, PrillExtent *pX){
+/* Read the active segment up to its last valid batch: *pX becomes the extent
+** whose bytes end there, *piEnd the offset after it.  The segment's end offset
+** stays: offsets that were handed out are not used again, and chunks of the
+** ring that the segment had taken over stay dead. */
+static int repairScan(PrillPart *p, PrillExtent *pX, i64 *piEnd){
   PrillBuf b = {0,0,0};
   PrillBatch h;
   i64 iPos = 0, nRec = 0, nNeed = 0;
@@ -1075,7 +1094,7 @@ static int repairScan(PrillPart *p, PrillExtent *pX){
     if( rc==SQLITE_OK ) rc = prillPartRead(p, pX->iBase, pX->iGen, a, PRILL_BATCH_HDR, iPos);
     nNeed = iPos+PRILL_BATCH_HDR;
     if( rc!=SQLITE_OK || prillBatchHeader(a, PRILL_BATCH_HDR, &h)!=SQLITE_OK ) break;
-    if( h.nByte>pX->nByte-iPos || h.iBase<iEnd ) break;
+    if( h.nByte>pX->nByte-iPos || h.iBase<iEnd || h.iBase+h.dLast>=pX->iSegEnd ) break;
     a = prillBufRoom(&rc, &b, h.nByte);
     if( rc==SQLITE_OK ) rc = prillPartRead(p, pX->iBase, pX->iGen, a, h.nByte, iPos);
     nNeed = iPos+h.nByte;
@@ -1095,25 +1114,26 @@ static int repairScan(PrillPart *p, PrillExtent *pX){
   pX->nAllRec -= pX->nRec - nRec;
   pX->nByte = iPos;
   pX->nRec = nRec;
-  pX->iSegEnd = iEnd;
+  *piEnd = iEnd;
   return rc;
 }
 
 int prillWriteRepair(PrillWrite *w){
   PrillPart *p = w->pPart;
   PrillExtent x = w->x;
+  i64 iEnd = x.iSegEnd;
   int rc;
   w->x.iEpoch++;
   w->bRepair = 1;
   if( x.iBase<0 || x.nSynced>=x.nByte ) return SQLITE_OK;
   rc = prillStoreCheckDir(p->pStore);
-  if( rc==SQLITE_OK ) rc = repairScan(p, &w->x);
+  if( rc==SQLITE_OK ) rc = repairScan(p, &w->x, &iEnd);
   if( rc!=SQLITE_OK || w->x.nByte==x.nByte ) return rc;
   w->x.iMinTs = PRILL_MIN(x.iMinTs, w->x.iMinTs);
   w->x.nSynced = PRILL_MIN(x.nSynced, w->x.nByte);
   sqlite3_log(SQLITE_WARNING, "prill: topic %s partition %d: offsets %lld to %lld were lost when the power"
-              " failed (flush=os or synchronous=OFF)", w->pTopic->zName, p->iPart, w->x.iSegEnd, x.iSegEnd-1);
-  w->iGapFirst = w->x.iSegEnd;
+              " failed (flush=os or synchronous=OFF)", w->pTopic->zName, p->iPart, iEnd, x.iSegEnd-1);
+  w->iGapFirst = iEnd;
   w->iGapLast = x.iSegEnd-1;
   rc = prillPartSegs(p);
   if( rc==SQLITE_OK && p->nSeg ){

@@ -67,6 +67,7 @@ struct PrillSeg {
   i64 iEnd;               /* first offset after it; active: -1 */
   i64 nByte, nRec;
   i64 iMinTs, iMaxTs;
+  u32 iIndexCrc;          /* sealed: CRC-32C of .index, then .timeindex */
   u8 bSealed;
   PrillIndex index;       /* loaded on first use */
   u8 bIndex;              /* index is loaded */
@@ -269,6 +270,7 @@ struct PrillWriteSeg {
   u8 bSealed;             /* will be sealed: figures below are final */
   u8 bUncut;              /* foreign bytes lie above its end: leave them */
   i64 iEnd, nByte, nRec, iMinTs, iMaxTs, iMaxTsOff;
+  u32 iIndexCrc;
   PrillIndex index;       /* entries added by this transaction */
 };
 struct PrillWrite {

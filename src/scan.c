@@ -395,10 +395,17 @@ static int scanBody(PrillScan *p, const PrillBatch *pB){
   return SQLITE_OK;
 }
 
-/* Does anything in the batch interest us? */
-static int scanWanted(const PrillScan *p, const PrillBatch *pB){
-  return pB->iBase+pB->dLast>=p->r.iFrom && pB->iBase<=p->r.iTo && pB->iMaxTs>=p->r.iTsFrom
-      && (pB->mAttr&PRILL_ATTR_CONTROL)==0;
+/* Does anything in the batch interest us?  A header that says no by its
+** greatest timestamp, or by being a control batch, is believed only when the
+** batch's CRC holds: *pRc. */
+static int scanWanted(int *pRc, PrillScan *p, const PrillBatch *pB){
+  const u8 *a;
+  if( *pRc!=SQLITE_OK || pB->iBase+pB->dLast<p->r.iFrom || pB->iBase>p->r.iTo ) return 0;
+  if( pB->iMaxTs>=p->r.iTsFrom && (pB->mAttr&PRILL_ATTR_CONTROL)==0 ) return 1;
+  if( p->pPage ) return 0;
+  *pRc = scanBytes(p, p->iPos, pB->nByte, &a);
+  if( *pRc==SQLITE_OK && prillBatchCheck(a, pB)!=SQLITE_OK ) *pRc = scanBad(p, "checksum");
+  return 0;
 }
 
 static void scanVirtual(PrillScan *p, i64 iFrom, i64 iEnd){
@@ -446,7 +453,7 @@ static int scanNextSegBatch(PrillScan *p){
     }
     rc = scanHeader(p, p->iPos, &b);
     if( rc==SQLITE_OK && b.iBase<=p->iLast ) rc = scanBad(p, "its offsets go back");
-    if( rc==SQLITE_OK && scanWanted(p, &b) ){
+    if( scanWanted(&rc, p, &b) ){
       if( p->r.bOffsets && b.nRec==b.dLast+1 ){
         scanVirtual(p, b.iBase, b.iBase+b.nRec);
       }else{
@@ -630,7 +637,7 @@ static int scanPrevSegBatch(PrillScan *p){
     }else{
       rc = scanHeader(p, p->aBack[--p->nBack], &b);
       if( rc==SQLITE_OK && b.iBase+b.dLast<p->r.iFrom ) break;
-      if( rc==SQLITE_OK && scanWanted(p, &b) ){
+      if( scanWanted(&rc, p, &b) ){
         rc = scanBody(p, &b);
         if( rc==SQLITE_OK ) rc = scanListRecords(p);
         if( rc==SQLITE_OK ){

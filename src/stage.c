@@ -151,11 +151,6 @@ static int stageRepair(PrillStore *p){
     for(i=0; rc==SQLITE_OK && i<pTopic->nPart; i++){
       PrillWrite *w = stageWrite(&rc, pTopic->apPart[i]);
       if( w ) rc = prillWriteRepair(w);
-      if( rc==SQLITE_OK && w->iGapLast>=w->iGapFirst ){
-        /* Chunks above the gap keep their offsets. */
-        w->iNext = PRILL_MAX(w->x.iSegEnd, w->x.iLogStart);
-        if( pTopic->apPart[i]->nTail ) w->iNext = prillPartEnd(pTopic->apPart[i]);
-      }
     }
   }
   return rc;

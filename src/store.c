@@ -87,7 +87,7 @@ static const char *const azStmt[STMT_N] = {
   [STMT_PART] = "SELECT log_start, seg_end, base, gen, bytes, synced, records, first_ts,"
                 " max_ts, max_ts_off, min_ts, all_bytes, all_records, seg_ver, epoch"
                 " FROM \"%w\".prill_store_part WHERE pid=?1",
-  [STMT_SEGS] = "SELECT base, gen, next, bytes, records, min_ts, max_ts"
+  [STMT_SEGS] = "SELECT base, gen, next, bytes, records, min_ts, max_ts, index_crc"
                 " FROM \"%w\".prill_store_segment WHERE pid=?1 ORDER BY base",
   [STMT_TAIL] = "SELECT slot, frame FROM \"%w\".prill_store_tail WHERE slot>=?1 ORDER BY slot",
   [STMT_FRAME0] = "SELECT substr(frame,1,13) FROM \"%w\".prill_store_tail WHERE slot=?1",
@@ -97,8 +97,8 @@ static const char *const azStmt[STMT_N] = {
                     " synced=?6, records=?7, first_ts=?8, max_ts=?9, max_ts_off=?10, min_ts=?11,"
                     " all_bytes=?12, all_records=?13, seg_ver=?14, epoch=?15 WHERE pid=?1",
   [STMT_PUT_SEG] = "INSERT OR REPLACE INTO \"%w\".prill_store_segment"
-                   "(pid, base, gen, next, bytes, records, min_ts, max_ts)"
-                   " VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+                   "(pid, base, gen, next, bytes, records, min_ts, max_ts, index_crc)"
+                   " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
   [STMT_PUT_INDEX] = "INSERT OR REPLACE INTO \"%w\".prill_store_index(pid, base, off, entries)"
                      " VALUES(?1,?2,?3,?4)",
   [STMT_DEL_INDEX] = "DELETE FROM \"%w\".prill_store_index WHERE pid=?1 AND base=?2",
@@ -118,7 +118,7 @@ static const char zSchemaSql[] =
   " first_ts INT, max_ts INT, max_ts_off INT, min_ts INT, all_bytes INT, all_records INT,"
   " seg_ver INT, epoch INT);"
   "CREATE TABLE \"%w\".prill_store_segment(pid INT, base INT, gen INT, next INT, bytes INT,"
-  " records INT, min_ts INT, max_ts INT, PRIMARY KEY(pid, base)) WITHOUT ROWID;"
+  " records INT, min_ts INT, max_ts INT, index_crc INT, PRIMARY KEY(pid, base)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_index(pid INT, base INT, off INT, entries BLOB,"
   " PRIMARY KEY(pid, base, off)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_tail(slot INTEGER PRIMARY KEY, frame BLOB);"

@@ -21,9 +21,8 @@
 ** partition's scan after the other; or, for ORDER BY offset over several, all
 ** of them, and merges.
 **
-**   I1  A cursor's ends are fixed in xFilter: in a transaction that writes,
-**       those of all its partitions at once.  So INSERT INTO t SELECT ... FROM
-**       prill_records('t') ends.
+**   I1  A cursor's ends are fixed in xFilter, those of all its partitions.  So
+**       INSERT INTO t SELECT ... FROM prill_records('t') ends.
 **   I2  Pointers of a PrillRecord die at the scan's next step, and at an
 **       INSERT of the same transaction: values are given SQLITE_TRANSIENT, and
 **       a merge keeps copies.
@@ -239,7 +238,7 @@ static void planCost(PlanBest *p){
   if( p->bOnePart ){
     nWant = 1;
   }else if( planHas(p, TOPIC_PARTITION, PLAN_IN) ){
-    nWant = PRILL_MIN(nPart, 4);
+    nWant = PRILL_MIN(PRILL_MAX(nPart/2, 1), 4);
   }else if( nPart>1 && (planHasLow(p, TOPIC_PARTITION) || planHasHigh(p, TOPIC_PARTITION)) ){
     nWant = nPart/2;
   }
@@ -524,9 +523,10 @@ typedef struct TopicArgs TopicArgs;
 typedef struct TopicMerge TopicMerge;
 
 /* The columns of a door.  prill_records has its arguments first among the
-** hidden ones, as SQLite wants them. */
+** hidden ones, as SQLite wants them.  NOT NULL binds no INSERT here (NULL is
+** "choose one"); it lets SQLite ask for min(offset) as an ORDER BY. */
 #define TOPIC_COLUMNS(zArg) \
-  "CREATE TABLE x(partition INTEGER, offset INTEGER, timestamp INTEGER, key TEXT, value TEXT," \
+  "CREATE TABLE x(partition INTEGER NOT NULL, offset INTEGER NOT NULL, timestamp INTEGER, key TEXT, value TEXT," \
   " headers TEXT" zArg ", leader_epoch INTEGER HIDDEN, producer_id INTEGER HIDDEN," \
   " producer_epoch INTEGER HIDDEN, sequence INTEGER HIDDEN, batch_offset INTEGER HIDDEN," \
   " size INTEGER HIDDEN)"
@@ -565,7 +565,7 @@ struct TopicCursor {
   PrillStore *pStore;                 /* referenced, or NULL */
   PrillTopic *pTopic;                 /* referenced, or NULL */
   PrillPlan plan;
-  i64 *aEnd;                          /* wanted partitions' ends, or NULL: as each scan opens (I1) */
+  i64 *aEnd;                          /* wanted partitions' ends; NULL when there is one (I1) */
   int iWant;                          /* wanted partitions begun */
   /* Where it is */
   PrillScan *pScan;                   /* of iPart; borrowed from aMerge in a merge */
@@ -988,9 +988,20 @@ static int topicInt(TopicVtab *p, sqlite3_value *pVal, const char *zCol, i64 *pi
                     z ? z : "");
 }
 
+/* Hidden columns must be NULL.  SQLITE_NULL is the greatest type: all are when
+** the sum is. */
+static int topicHiddenNull(TopicVtab *p, sqlite3_value **apVal){
+  int i;
+  if( sqlite3_value_type(apVal[0]) + sqlite3_value_type(apVal[1]) + sqlite3_value_type(apVal[2])
+    + sqlite3_value_type(apVal[3]) + sqlite3_value_type(apVal[4]) + sqlite3_value_type(apVal[5])
+    == 6*SQLITE_NULL ) return SQLITE_OK;
+  for(i=0; i<5 && sqlite3_value_type(apVal[i])==SQLITE_NULL; i++){}
+  return prillError(p->pConn, SQLITE_ERROR, "topic %s: column %s is the log's to set; leave it out", p->zTopic,
+                    topicHidden[i]);
+}
+
 /* Fill *pRec from the columns at apVal. */
 static int topicRecord(TopicVtab *p, sqlite3_value **apVal, PrillRecord *pRec){
-  int i;
   int rc = topicBytes(apVal[TOPIC_KEY], &pRec->pKey, &pRec->nKey);
   if( rc==SQLITE_OK ) rc = topicBytes(apVal[TOPIC_VALUE], &pRec->pVal, &pRec->nVal);
   if( rc!=SQLITE_OK ) return rc;
@@ -1014,11 +1025,7 @@ static int topicRecord(TopicVtab *p, sqlite3_value **apVal, PrillRecord *pRec){
     pRec->pHdr = p->hdr.a;
     pRec->nHdrByte = (i32)p->hdr.n;
   }
-  for(i=0; rc==SQLITE_OK && i<=TOPIC_SIZE-TOPIC_EPOCH; i++){
-    if( sqlite3_value_type(apVal[TOPIC_HEADERS+1+i])==SQLITE_NULL ) continue;
-    rc = prillError(p->pConn, SQLITE_ERROR, "topic %s: column %s is the log's to set; leave it out", p->zTopic,
-                    topicHidden[i]);
-  }
+  if( rc==SQLITE_OK ) rc = topicHiddenNull(p, &apVal[TOPIC_HEADERS+1]);
   return rc;
 }
 
@@ -1333,11 +1340,11 @@ static PrillPart *topicWanted(const TopicCursor *c, int i){
   return c->pTopic->apPart[c->plan.aWant ? c->plan.aWant[i] : c->plan.iFirst+i];
 }
 
-/* In a transaction that writes, take down where every partition ends (I1). */
+/* Take down where every partition ends (I1). */
 static int topicTakeEnds(TopicCursor *c){
   int i;
   int rc = SQLITE_OK;
-  if( c->plan.nWant<2 || c->pStore->pStage==0 ) return SQLITE_OK;
+  if( c->plan.nWant<2 ) return SQLITE_OK;           /* the scan does it */
   c->aEnd = (i64*)sqlite3_malloc64(sizeof(i64)*(u64)c->plan.nWant);
   if( c->aEnd==0 ) return SQLITE_NOMEM;
   for(i=0; rc==SQLITE_OK && i<c->plan.nWant; i++){
@@ -1464,7 +1471,7 @@ static int topicStep(TopicCursor *c, int rc){
     }
     if( rc!=SQLITE_ROW ) break;
     if( !c->plan.bKey || (c->rec.nKey==(i32)c->plan.key.n
-     && memcmp(c->rec.pKey, c->plan.key.a, (size_t)c->plan.key.n)==0) ){
+     && (c->rec.nKey==0 || memcmp(c->rec.pKey, c->plan.key.a, (size_t)c->plan.key.n)==0)) ){
       return c->bCopy ? topicKeep(&c->rec, &c->copy, &c->rec) : SQLITE_OK;
     }
     rc = topicTry(c);

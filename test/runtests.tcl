@@ -57,7 +57,7 @@ proc start {} {
   global queue running full testdir out began pids
   if {$queue eq ""} return
   set queue [lassign $queue name]
-  set cmd [list setsid [info nameofexecutable] [file join $testdir $name.test]]
+  set cmd [list setsid [info nameofexecutable] [file join $testdir $name.test] -child]
   if {$full} { lappend cmd -full }
   set ch [open |[concat $cmd [list </dev/null 2>@1]] r]
   fconfigure $ch -blocking 0

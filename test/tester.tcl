@@ -43,6 +43,7 @@ foreach a $argv {
   switch -glob -- $a {
     -full    { set tester(full) 1 }
     -verbose { set tester(verbose) 1 }
+    -child   { die_with_parent }
   }
 }
 set tester(name) [file rootname [file tail $argv0]]
@@ -265,6 +266,7 @@ proc open_files {} {
 proc launch_testfixture {} {
   set f [open child.tcl w]
   puts $f {
+    die_with_parent
     fconfigure stdin -translation binary
     fconfigure stdout -translation binary
     while {[gets stdin n] >= 0} {

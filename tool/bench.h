@@ -22,6 +22,7 @@ struct Bench {
   const char *zOnly;          /* --only: run this contestant alone, or NULL */
   int nRound;
   int bQuick;                 /* a fifth of the work */
+  int bCpu;                   /* --cpu: processor time instead of the clock's */
   int nMet, nMissed;          /* goals */
 };
 extern Bench bench;
@@ -29,7 +30,7 @@ extern Bench bench;
 /* Print to stderr and exit 1. */
 _Noreturn void benchFail(const char *zFmt, ...);
 void *benchAlloc(size_t n);   /* never NULL */
-i64 benchClock(void);         /* nanoseconds */
+i64 benchClock(void);         /* nanoseconds, of the processor with --cpu */
 u64 benchRandom(void);        /* the same sequence in every run */
 int benchScale(int n);        /* n, or a fifth of it with --quick */
 

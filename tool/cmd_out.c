@@ -114,10 +114,19 @@ static void outFormat(Out *p, const char *zFormat){
 /**************************************************************************
 ** Printing.
 */
+
+/* A column's bytes: TEXT as UTF-8, whatever the database's encoding. */
+static const u8 *outBytes(sqlite3_stmt *pStmt, int iCol, size_t *pn){
+  const void *a = sqlite3_column_type(pStmt, iCol)==SQLITE_TEXT ? sqlite3_column_text(pStmt, iCol)
+                                                                : sqlite3_column_blob(pStmt, iCol);
+  *pn = (size_t)sqlite3_column_bytes(pStmt, iCol);
+  return a ? a : (const u8*)"";
+}
+
 static void outColumn(Out *p, sqlite3_stmt *pStmt, int iCol){
-  const void *a = sqlite3_column_blob(pStmt, iCol);
-  int n = sqlite3_column_bytes(pStmt, iCol);
-  if( n>0 ) cmdBufAdd(&p->line, a, (size_t)n);
+  size_t n;
+  const u8 *a = outBytes(pStmt, iCol, &n);
+  cmdBufAdd(&p->line, a, n);
 }
 
 static void outInt(Out *p, i64 v){
@@ -164,6 +173,7 @@ static void outHeaders(Out *p, sqlite3_stmt *pStmt){
 }
 
 static void outFormatted(Out *p, sqlite3_stmt *pStmt){
+  size_t n;
   int i;
   for(i=0; i<p->nPiece; i++){
     int bKey = p->aPiece[i].c=='K';
@@ -177,8 +187,8 @@ static void outFormatted(Out *p, sqlite3_stmt *pStmt){
       case 't': cmdBufAdd(&p->line, p->zTopic, strlen(p->zTopic)); break;
       case 'h': outHeaders(p, pStmt); break;
       default:  /* K and S: lengths, -1 for null */
-        if( sqlite3_column_type(pStmt, bKey ? OUT_KEY : OUT_VALUE)==SQLITE_NULL ) outInt(p, -1);
-        else outInt(p, sqlite3_column_bytes(pStmt, bKey ? OUT_KEY : OUT_VALUE));
+        (void)outBytes(pStmt, bKey ? OUT_KEY : OUT_VALUE, &n);
+        outInt(p, sqlite3_column_type(pStmt, bKey ? OUT_KEY : OUT_VALUE)==SQLITE_NULL ? -1 : (i64)n);
         break;
     }
   }
@@ -188,8 +198,9 @@ static void outJsonBytes(Out *p, sqlite3_stmt *pStmt, int iCol){
   if( sqlite3_column_type(pStmt, iCol)==SQLITE_NULL ){
     cmdBufAdd(&p->line, "null", 4);
   }else{
-    const void *a = sqlite3_column_blob(pStmt, iCol);
-    cmdJsonPut(&p->line, a ? a : "", (size_t)sqlite3_column_bytes(pStmt, iCol));
+    size_t n;
+    const u8 *a = outBytes(pStmt, iCol, &n);
+    cmdJsonPut(&p->line, a, n);
   }
 }
 

@@ -198,7 +198,8 @@ int cmdTopicDelete(const Cmd *p, int nArg, char **azArg){
     }
   }
   cmdExec("COMMIT");
-  cmdExec("SELECT prill_maintain()");
+  /* Their files go now if they can; else with the next prill_maintain(). */
+  (void)sqlite3_exec(cmdDb, "SELECT prill_maintain()", 0, 0, 0);
   return 0;
 }
 
