@@ -117,6 +117,7 @@ static void batchPutHeader(u8 *a, const PrillBatch *p){
 */
 void prillBatchEncode(int *pRc, PrillBuf *pBuf, PrillBatch *p, int eCodec,
                       const u8 *aRec, i64 nRecByte){
+  i64 nZip;
   i64 iStart = pBuf->n;
   u8 *a;
   if( *pRc==SQLITE_OK && nRecByte>0x7fffffff-BATCH_LENGTH_MIN ){
@@ -126,7 +127,8 @@ void prillBatchEncode(int *pRc, PrillBuf *pBuf, PrillBatch *p, int eCodec,
   pBuf->n += PRILL_BATCH_HDR;
   if( eCodec!=PRILL_NONE ){
     *pRc = prillCompress(eCodec, aRec, nRecByte, pBuf);
-    if( pBuf->n-iStart-PRILL_BATCH_HDR>=nRecByte ){
+    nZip = pBuf->n-iStart-PRILL_BATCH_HDR;
+    if( nZip>=nRecByte || nRecByte>batchBound(nZip) ){      /* we must read it again */
       pBuf->n = iStart+PRILL_BATCH_HDR;
       eCodec = PRILL_NONE;
     }

@@ -201,6 +201,10 @@ static void catalogAdopt(PrillStore *p, PrillTopic *pList, PrillTopic *pOld){
       catalogKeep(pTopic, pOld->apPart[i], bStale);
     }
   }
+  for(pOld=(p->pStage ? p->pStage->pOld : 0); pOld; pOld=pOld->pNext){
+    pTopic = catalogById(pList, pOld->iTopic, 0);
+    for(i=0; pTopic && i<pTopic->nPart && i<pOld->nPart; i++) catalogKeep(pTopic, pOld->apPart[i], bStale);
+  }
   for(pW=(p->pStage ? p->pStage->pWrites : 0); pW; pW=pW->pNext){
     for(pTopic=pList; pTopic; pTopic=pTopic->pNext){
       if( pW->pPart->iPart<pTopic->nPart ) catalogKeep(pTopic, pW->pPart, bStale);
@@ -247,7 +251,12 @@ int prillCatalogLoad(PrillStore *p){
     pOld = pTopic->pNext;
     pTopic->pNext = 0;
     pTopic->bGone = 1;
-    prillTopicUnref(pTopic);
+    if( p->pStage && p->pStage->bRows ){
+      pTopic->pNext = p->pStage->pOld;
+      p->pStage->pOld = pTopic;
+    }else{
+      prillTopicUnref(pTopic);
+    }
   }
   return SQLITE_OK;
 }
@@ -340,6 +349,10 @@ int prillCatalogCreate(
   if( rc==SQLITE_OK ) rc = prillStorePrepare(p, &pStmt, "SELECT next_topic FROM \"%w\".prill_store_state");
   if( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ) iTopic = sqlite3_column_int64(pStmt, 0);
   sqlite3_finalize(pStmt);
+  if( rc==SQLITE_OK && iTopic<1 ){
+    rc = prillError(p->pConn, PRILL_CORRUPT, "store \"%s\": its next topic's number cannot be read; restore"
+                    " the database from a backup", p->zSchema);
+  }
   p->pVfs->xRandomness(p->pVfs, 16, (char*)aUuid);
   aUuid[6] = (u8)((aUuid[6]&0x0f)|0x40);             /* RFC 4122, version 4 */
   aUuid[8] = (u8)((aUuid[8]&0x3f)|0x80);

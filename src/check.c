@@ -71,6 +71,7 @@ struct CheckSum {
 struct CheckIndex {
   PrillIndex idx;
   PrillBuf time;                /* sealed: the bytes of .timeindex */
+  int bCrc;                     /* sealed: its files are not those the row knows */
   int iEntry;                   /* next of idx */
   i64 iTime;                    /* next byte of time */
 };
@@ -496,6 +497,8 @@ static int checkSealedIndex(CheckRun *ck, const PrillSeg *pSeg, CheckIndex *pInd
   int rc = checkIndexFile(ck, pSeg, "index", &idx, &bBad);
   if( rc==SQLITE_OK ) rc = checkIndexFile(ck, pSeg, "timeindex", pTime, &bBad);
   if( rc==SQLITE_OK && !bBad ){
+    u32 crc = prillCrc32c(prillCrc32c(0, idx.a, idx.n), pTime->a, pTime->n);
+    pIndex->bCrc = crc!=pSeg->iIndexCrc;
     rc = prillIndexDecode(idx.a, idx.n, pTime->a, pTime->n, pSeg->iBase, &pIndex->idx);
     if( (rc&0xff)==SQLITE_CORRUPT ){
       bBad = 1;
@@ -548,7 +551,7 @@ static int checkActiveIndex(CheckRun *ck, const PrillSeg *pSeg, PrillIndex *pInd
 static int checkSegment(CheckRun *ck, const PrillSeg *pSeg){
   CheckIndex index;
   PrillFile *pFile = 0;
-  i64 nSize = 0;
+  i64 nSize = 0, nProblem = ck->nProblem;
   int bBad = 0;
   int rc;
   memset(&index, 0, sizeof(index));
@@ -563,6 +566,10 @@ static int checkSegment(CheckRun *ck, const PrillSeg *pSeg){
     if( rc==SQLITE_OK ) rc = checkWalk(ck, pFile, pSeg, &index);
   }
   prillFileClose(pFile);
+  if( rc==SQLITE_OK && index.bCrc && ck->nProblem==nProblem ){
+    rc = checkNameFile(ck, pSeg, "index");
+    if( rc==SQLITE_OK ) rc = checkFileSay(ck, -1, "this file or the .timeindex beside it has been changed");
+  }
   prillIndexFree(&index.idx);
   prillBufFree(&index.time);
   if( rc==SQLITE_OK ) rc = checkNameFile(ck, 0, 0);

@@ -30,6 +30,7 @@
 */
 #include "prillInt.h"
 
+#define PART_MX_BYTE ((i64)1<<60)         /* beyond what a disk can hold */
 #define PART_MX_OFF (((i64)1<<48)-1)      /* a rowid has 48 bits for the offset */
 
 /**************************************************************************
@@ -38,6 +39,7 @@
 typedef struct PartFile PartFile;
 struct PartFile {
   int iPid;
+  u8 aUuid[16];           /* the topic's: a pid that was rolled back comes again */
   i64 iBase, iGen;
   PrillFile *pFile;
   PartFile *pNext;
@@ -89,14 +91,18 @@ static int partFileError(PrillPart *p, int rc, i64 iBase, i64 iGen, const char *
   return rc;
 }
 
+static int partFileIs(const PartFile *pF, const PrillPart *p, i64 iBase, i64 iGen){
+  return pF->iPid==p->iPid && pF->iBase==iBase && pF->iGen==iGen && memcmp(pF->aUuid, p->aUuid, 16)==0;
+}
+
 /* Move the entry of a segment's file to the front of the list, if open. */
 static PartFile *partFileFind(PrillPart *p, i64 iBase, i64 iGen){
   PrillStore *pStore = p->pStore;
   PartFile **pp = (PartFile**)&pStore->pFiles;
   PartFile *pF = *pp;
-  if( pF && pF->iPid==p->iPid && pF->iBase==iBase && pF->iGen==iGen ) return pF;
+  if( pF && partFileIs(pF, p, iBase, iGen) ) return pF;
   for(; (pF = *pp)!=0; pp=&pF->pNext){
-    if( pF->iPid==p->iPid && pF->iBase==iBase && pF->iGen==iGen ){
+    if( partFileIs(pF, p, iBase, iGen) ){
       *pp = pF->pNext;
       pF->pNext = (PartFile*)pStore->pFiles;
       pStore->pFiles = pF;
@@ -151,6 +157,7 @@ static int partFileOpen(PrillPart *p, i64 iBase, i64 iGen, int eOpen, PrillFile 
   }
   memset(pF, 0, sizeof(*pF));
   pF->iPid = p->iPid;
+  memcpy(pF->aUuid, p->aUuid, 16);
   pF->iBase = iBase;
   pF->iGen = iGen;
   rc = prillFileOpen(p->pStore->pVfs, zPath, eOpen, p->pStore->zDb, &pF->pFile);
@@ -219,7 +226,8 @@ static int partBad(PrillPart *p, const char *zWhat){
 
 /* Could these numbers have been written by us? */
 static int partExtentOk(const PrillExtent *x){
-  if( x->iLogStart>PART_MX_OFF || x->iSegEnd>PART_MX_OFF ) return 0;
+  if( x->iLogStart>PART_MX_OFF || x->iSegEnd>PART_MX_OFF || x->nAllByte>PART_MX_BYTE
+   || x->nAllRec>PART_MX_BYTE || x->iSegVer>PART_MX_BYTE ) return 0;
   if( x->iLogStart<0 || x->iSegEnd<0 || x->iBase<-1 || x->iGen<0 || x->nByte<0 ) return 0;
   if( x->nSynced<0 || x->nSynced>x->nByte || x->nRec<0 || x->nAllByte<x->nByte || x->nAllRec<x->nRec ) return 0;
   if( x->iBase<0 ? (x->nByte!=0) : (x->iBase>x->iSegEnd) ) return 0;
@@ -246,7 +254,8 @@ int prillPartLoad(PrillPart *p){
     if( rc==SQLITE_OK && !partExtentOk(&x) ) rc = partBad(p, "extent");
     if( rc!=SQLITE_OK ) return rc;
     p->x = x;
-    p->iSeen = pStore->iExtent;
+    p->iSeen = pStore->iLocal;
+    p->iSegSeen = -1;                 /* the list's version may be another life's */
     if( p->nSeg ) p->aSeg[p->nSeg-1].bIndex = 0;
     rc = prillTailPrune(p);
     if( rc!=SQLITE_OK ) p->iSeen = -1;
@@ -277,7 +286,8 @@ static int partReadSeg(PrillPart *p, sqlite3_stmt *pStmt, PrillSeg *pSeg, i64 iP
     pSeg->iMinTs = p->x.iMinTs;
     pSeg->iMaxTs = p->x.iMaxTs;
   }
-  if( pSeg->iBase<iPrevEnd || pSeg->iGen<0 || pSeg->iEnd<pSeg->iBase || pSeg->nByte<0
+  if( pSeg->iEnd>PART_MX_OFF || pSeg->nByte>PART_MX_BYTE || pSeg->nRec<0 || pSeg->nRec>PART_MX_BYTE
+   || pSeg->iBase<iPrevEnd || pSeg->iGen<0 || pSeg->iEnd<pSeg->iBase || pSeg->nByte<0
    || (!pSeg->bSealed && (pSeg->iBase!=p->x.iBase || pSeg->iGen!=p->x.iGen)) ){
     return partBad(p, "segment list");
   }
@@ -474,12 +484,13 @@ static int writeLook(PrillWrite *w){
         "is shorter than its committed records; restore the store from a backup");
   }
   if( p->pStore->eFlush==PRILL_FLUSH_OS && p->iOwnBase==w->x.iBase && p->iOwnGen==w->x.iGen
-   && p->iOwnTo>w->x.nByte ){
+   && p->iOwnFrom<=w->x.nByte && p->iOwnTo>w->x.nByte ){
     w->bRoll = 1;                                                        /* I7 */
     return rc;
   }
   if( rc==SQLITE_OK && nSize>w->x.nByte
-   && !(p->iOwnBase==w->x.iBase && p->iOwnGen==w->x.iGen && p->iOwnTo>w->x.nByte) ){
+   && !(p->iOwnBase==w->x.iBase && p->iOwnGen==w->x.iGen && p->iOwnFrom<=w->x.nByte
+        && p->iOwnTo>w->x.nByte) ){
     rc = prillFileRead(pFile, a, 64, w->x.nByte);
     if( rc==SQLITE_IOERR_SHORT_READ ) rc = SQLITE_OK;
     for(i=0; rc==SQLITE_OK && i<sizeof(a); i++){
@@ -501,6 +512,7 @@ int prillWriteFlush(PrillWrite *w){
   if( p->iOwnBase!=w->x.iBase || p->iOwnGen!=w->x.iGen ){
     p->iOwnBase = w->x.iBase;
     p->iOwnGen = w->x.iGen;
+    p->iOwnFrom = w->iBufPos;
     p->iOwnTo = 0;
   }
   w->iBufPos += w->buf.n;
@@ -765,7 +777,8 @@ int prillWriteFiles(PrillWrite *w){
   for(i=0; rc==SQLITE_OK && i<w->nSeg; i++){
     if( w->aSeg[i].bSealed ) rc = writeSeal(w, &w->aSeg[i], eLevel>0);
   }
-  if( rc==SQLITE_OK && p->iOwnBase==w->x.iBase && p->iOwnGen==w->x.iGen && p->iOwnTo>w->x.nByte ){
+  if( rc==SQLITE_OK && p->iOwnBase==w->x.iBase && p->iOwnGen==w->x.iGen
+   && p->iOwnFrom<=w->x.nByte && p->iOwnTo>w->x.nByte ){
     /* Bytes of a part taken back lie above the end: blank their beginning so
     ** that other connections may append here too. */
     PrillFile *pFile;
@@ -983,12 +996,13 @@ int prillWriteRows(PrillWrite *w){
 /**************************************************************************
 ** The end of a write.
 */
-void prillWriteRewind(PrillWrite *w, const PrillExtent *pX, int nSeg, int nIndex){
+void prillWriteRewind(PrillWrite *w, const PrillRun *pRun){
+  const PrillExtent *pX = &pRun->before;
   w->pPart->iRewind++;
-  while( w->nSeg>nSeg ) prillIndexFree(&w->aSeg[--w->nSeg].index);
+  while( w->nSeg>pRun->nSegBefore ) prillIndexFree(&w->aSeg[--w->nSeg].index);
   if( w->nSeg ){
     w->aSeg[w->nSeg-1].bSealed = 0;
-    w->aSeg[w->nSeg-1].index.n = nIndex;
+    w->aSeg[w->nSeg-1].index.n = pRun->nIndexBefore;
   }
   w->pPart->pStore->pStage->nByte -= w->buf.n;
   if( pX->iBase==w->x.iBase && pX->iGen==w->x.iGen && pX->nByte>=w->iBufPos ){
@@ -999,7 +1013,7 @@ void prillWriteRewind(PrillWrite *w, const PrillExtent *pX, int nSeg, int nIndex
   }
   w->pPart->pStore->pStage->nByte += w->buf.n;
   w->x = *pX;
-  if( w->pPart->pStore->eFlush==PRILL_FLUSH_OS ) w->bRoll = 1;           /* I7 */
+  w->bRoll = (u8)(pRun->bRollBefore || w->pPart->pStore->eFlush==PRILL_FLUSH_OS);      /* I7 */
 }
 
 /* The active segment stays the same: its cached index grows in place. */
@@ -1020,7 +1034,8 @@ void prillWriteDone(PrillWrite *w, int bCommit, int bReached){
   if( bCommit ){
     int bSame = w->nSeg==1 && !w->aSeg[0].bNew && !w->aSeg[0].bSealed;
     p->x = w->x;
-    p->iSeen = p->pStore->iExtent;
+    p->iSeen = p->pStore->iLocal;
+    if( p->iOwnTo<=p->x.nByte ) p->iOwnBase = -1; else p->iOwnFrom = p->x.nByte;
     if( bSame && p->iSegSeen==p->x.iSegVer ){
       writeKeepIndex(w);
     }else if( w->nSeg ){

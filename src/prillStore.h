@@ -21,6 +21,7 @@ typedef struct PrillChunk PrillChunk;
 typedef struct PrillExtent PrillExtent;
 typedef struct PrillSeg PrillSeg;
 typedef struct PrillWrite PrillWrite;
+typedef struct PrillRun PrillRun;
 typedef struct PrillStage PrillStage;
 typedef struct PrillPageCache PrillPageCache;
 
@@ -108,7 +109,8 @@ struct PrillPart {
   int nSeg;
   i64 iSegSeen;
   PrillWrite *pWrite;     /* this transaction's records, or NULL (stage.c) */
-  i64 iOwnBase, iOwnGen, iOwnTo;  /* bytes above the end that are ours: up to iOwnTo */
+  i64 iOwnBase, iOwnGen;  /* bytes of this segment that are ours and in no committed */
+  i64 iOwnFrom, iOwnTo;   /* extent: iOwnFrom..iOwnTo */
   i64 iSyncTime;          /* flush.ms: when this connection last synced it */
   i64 iRewind;            /* counts rollbacks of batches: open scans compare */
   i64 iBadBase, iBadGen;  /* segment closed for appends after a failed write (R7) */
@@ -149,7 +151,8 @@ struct PrillStore {
   u8 bReboot;             /* the kernel's boot id differs from the state row's */
   u32 iDataVersion;
   i64 iCatalog, iExtent;  /* the state row's change counters */
-  i64 iForeign;           /* iExtent when another connection last moved it: a
+  i64 iLocal;             /* counts how often this connection saw iExtent moved */
+  i64 iForeign;           /* iLocal when another connection had moved it: a
                           ** partition's x is current when iSeen>=iForeign */
   i64 msFlush;            /* flush.ms, -1: never by time */
   u8 aId[16];
@@ -302,7 +305,7 @@ int prillWriteRows(PrillWrite*);                /* extent, segments, index entri
 /* The transaction has ended; bReached: its xSync had begun. */
 void prillWriteDone(PrillWrite*, int bCommit, int bReached);
 /* Back to how it was: the run that began there is taken back. */
-void prillWriteRewind(PrillWrite*, const PrillExtent*, int nSeg, int nIndex);
+void prillWriteRewind(PrillWrite*, const PrillRun*);
 void prillWriteFree(PrillWrite*);
 /* After a reboot: find the last valid batch past what was synced, lower the
 ** extent to it, note the gap. */
@@ -337,7 +340,6 @@ i64 prillStageBytes(PrillStore*);
 /* The open transaction.  aRun lists, in the order they came, stretches of one
 ** partition's records with no savepoint between them; a savepoint's mark is a
 ** number of runs. */
-typedef struct PrillRun PrillRun;
 struct PrillRun {
   PrillWrite *pWrite;
   int iPrev;              /* the partition's run before it, -1 */
@@ -346,6 +348,7 @@ struct PrillRun {
   u8 bEnc;                /* some of it is batches in the write; before that it was: */
   PrillExtent before;
   int nSegBefore, nIndexBefore;
+  u8 bRollBefore;
 };
 struct PrillStage {
   PrillStore *pStore;
@@ -364,9 +367,12 @@ struct PrillStage {
   u8 bState;              /* of these, extents: the state row's counter moved */
   u8 bRing;               /* xSync wrote frames; the ring is then: */
   u8 bFold;               /* with others' records folded in: reload */
+  i64 iExtentTo;          /* the state row's counter as xSync set it */
   i64 iTurn, nSlot, nRing;
   u32 iCrc;
   PrillBuf frame;
+  PrillTopic *pOld;       /* topics replaced or dropped after bRows: their partitions hold the
+                          ** committed state, which cannot be read again */
 };
 void prillStageFreeSpare(PrillStore*);
 /* Keep *pBuf's memory, emptied, in *pSpare for the next of its kind. */

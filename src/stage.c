@@ -101,6 +101,11 @@ static void stageFree(PrillStage *p){
     p->pWrites = w->pNext;
     prillWriteFree(w);
   }
+  while( p->pOld ){
+    PrillTopic *pTopic = p->pOld;
+    p->pOld = pTopic->pNext;
+    prillTopicUnref(pTopic);
+  }
   p->pStore->pStage = 0;
   prillStageFreeSpare(p->pStore);
   p->pStore->pSpare = p;
@@ -231,6 +236,7 @@ static int stageEncodeRuns(PrillStage *p, PrillWrite *w, const int *aRun, int nR
     pRun->before = w->x;
     pRun->nSegBefore = w->nSeg;
     pRun->nIndexBefore = w->nSeg ? w->aSeg[w->nSeg-1].index.n : 0;
+    pRun->bRollBefore = w->bRoll;
     pRun->bEnc = 1;
   }
   rc = prillWriteChunks(w, ap, nRun);
@@ -268,13 +274,19 @@ static int stageDirect(PrillStage *p, PrillWrite *w){
   return rc==SQLITE_OK ? stageEncode(p, w) : rc;
 }
 
+/* Is the write still one of a topic in the catalog? */
+static int stageAlive(const PrillWrite *w){
+  PrillStore *pStore = w->pPart->pStore;
+  return w->pPart->pTopic && prillStorePart(pStore, w->pPart->iPid)==w->pPart;
+}
+
 /* The stage has outgrown memory: everything goes to the segments early, above
 ** their committed ends. */
 static int stageEarly(PrillStage *p){
   PrillWrite *w;
   int rc = SQLITE_OK;
   for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
-    if( w->nRaw>0 ) rc = stageDirect(p, w);
+    if( w->nRaw>0 && stageAlive(w) ) rc = stageDirect(p, w);
     if( rc==SQLITE_OK ) rc = prillWriteFlush(w);
   }
   return rc;
@@ -304,7 +316,7 @@ int prillStageAppend(PrillPart *pPart, PrillRecord *pRec){
   if( rc!=SQLITE_OK ) return rc;
   pCfg = &w->pTopic->cfg;
   nRec = PRILL_MAX(pRec->nKey, 0) + PRILL_MAX(pRec->nVal, 0) + (i64)pRec->nHdrByte + 40;
-  if( nRec+PRILL_BATCH_HDR>pCfg->szMessage ) return SQLITE_TOOBIG;
+  if( nRec+PRILL_BATCH_HDR>pPart->pTopic->cfg.szMessage ) return SQLITE_TOOBIG;  /* as of now */
   p->bSynced = 0;
   pRun = w->iRun>=p->iTop && w->iRun>=0 ? &p->aRun[w->iRun] : 0;
   if( pRun && pRun->pChunk && pRun->pChunk->buf.n+nRec>pCfg->szBatch ){
@@ -388,7 +400,7 @@ int prillStoreRollbackTo(PrillStore *pStore, int iSavepoint){
       pRun->pChunk->bGone = 1;
       prillChunkUnref(pRun->pChunk);
     }
-    if( pRun->bEnc ) prillWriteRewind(w, &pRun->before, pRun->nSegBefore, pRun->nIndexBefore);
+    if( pRun->bEnc ) prillWriteRewind(w, pRun);
     w->iNext = pRun->iBase;
     w->iRun = pRun->iPrev;
   }
@@ -414,12 +426,6 @@ static int stageHasRecords(const PrillStage *p, const PrillWrite *w){
     if( p->aRun[i].iNext>p->aRun[i].iBase ) return 1;
   }
   return 0;
-}
-
-/* Is the write still one of a topic in the catalog? */
-static int stageAlive(const PrillWrite *w){
-  PrillStore *pStore = w->pPart->pStore;
-  return w->pPart->pTopic && prillStorePart(pStore, w->pPart->iPid)==w->pPart;
 }
 
 /* Does it go to files? */
@@ -636,7 +642,13 @@ static int stageStateRow(PrillStage *p){
     if( w->nSeg ) bDir = 1;
   }
   prillFileBootId(zBoot);
-  sqlite3_bind_int64(pStmt, 1, pStore->iExtent+1);
+  if( p->iExtentTo==0 ){
+    /* By no fixed step: after a restore two lives must not count alike. */
+    u8 a[2];
+    pStore->pVfs->xRandomness(pStore->pVfs, 2, (char*)a);
+    p->iExtentTo = pStore->iExtent + 1 + a[0] + 256*a[1];
+  }
+  sqlite3_bind_int64(pStmt, 1, p->iExtentTo);
   sqlite3_bind_text(pStmt, 2, zBoot, -1, SQLITE_TRANSIENT);
   sqlite3_bind_int(pStmt, 3, bDir);
   sqlite3_step(pStmt);
@@ -690,6 +702,15 @@ int prillStoreSync(PrillStore *pStore){
   int rc = SQLITE_OK;
   if( p==0 || p->bSynced || p->pWrites==0 ) return SQLITE_OK;
   if( pStore->bDirty ) rc = prillStoreRefresh(pStore);
+  if( rc==SQLITE_OK && !pStore->bExists ){
+    /* A rollback nobody told us of has taken the store's own tables. */
+    p->bRows = p->bState = p->bRing = p->bFold = 0;
+    return SQLITE_OK;
+  }
+  /* The committed extents and segments, before our own rows hide them. */
+  for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
+    if( stageAlive(w) ) rc = prillPartSegs(w->pPart);
+  }
   for(w=p->pWrites; w; w=w->pNext){
     if( stageAlive(w) && (w->bRepair || w->bSpill || stageHasRecords(p, w)) ) break;
   }
@@ -728,7 +749,7 @@ static void stageCommit(PrillStage *p){
   unsigned int v = 0;
   int rc = SQLITE_OK;
   if( p->bState ){
-    pStore->iExtent++;
+    pStore->iExtent = p->iExtentTo;
     pStore->bReboot = 0;
     prillFileBootId(pStore->zBoot);
   }

@@ -202,7 +202,9 @@ sqlite3_stmt *prillStoreStmt(PrillStore *p, int eStmt, int *pRc){
   if( *pRc!=SQLITE_OK ) return 0;
   pStmt = p->aStmt[eStmt];
   if( pStmt==0 ){
-    char *zSql = storeSchema(p, azStmt[eStmt]);
+    char *zFmt = storeSchema(p, azStmt[eStmt]);
+    char *zSql = zFmt ? sqlite3_mprintf(zFmt) : 0;
+    sqlite3_free(zFmt);
     if( zSql==0 ){
       *pRc = SQLITE_NOMEM;
       return 0;
@@ -400,7 +402,10 @@ static int storeLoad(PrillStore *p, int eTxn){
   }
   p->iDataVersion = storeDataVersion(p);
   if( p->pStage==0 || !p->pStage->bRows ){
-    if( !p->bExists || iExtent!=p->iExtent ) p->iForeign = iExtent;
+    if( p->bExists && iExtent<p->iExtent && p->pStage==0 ){
+      prillStoreForget(p);             /* an older database has been put in its place */
+    }
+    if( !p->bExists || iExtent!=p->iExtent ) p->iForeign = ++p->iLocal;
     p->iExtent = iExtent;
     p->bTail = 0;
   }

@@ -263,7 +263,7 @@ static int tailChunk(int *pRc, const u8 **pa, const u8 *aEnd, i64 *piPid, PrillC
    || tailVarint(pa, aEnd, &dMax)
    || tailVarint(pa, aEnd, &dMin)
    || tailUvarint(pa, aEnd, aEnd-*pa, &nByte)
-   || nByte>aEnd-*pa || nRec<1 || nRec>nByte || iBase<0 || iBase>PRILL_I64MAX-nRec ) return 1;
+   || nByte>aEnd-*pa || nRec<1 || nRec>nByte || iBase<0 || iBase>((i64)1<<48)-nRec ) return 1;
   p = prillChunkNew(pRc, iBase, iBaseTs, iEpoch);
   if( p==0 ) return 0;
   p->nRec = (i32)nRec;

@@ -110,7 +110,7 @@ static int trimTransaction(PrillStore *p, int (*xStep)(PrillStore*, int*), int *
 /* Is everything in the trash now durably dropped and beyond every snapshot? */
 static int trimDurable(PrillStore *p, i64 iMax, int *pbYes){
   sqlite3_stmt *pStmt = 0;
-  int bWal = 0, nLog = 0, nCkpt = 0;
+  int bWal = 1, nLog = 0, nCkpt = 0;
   int rc = prillStorePrepare(p, &pStmt, "PRAGMA \"%w\".journal_mode");
   *pbYes = 0;
   if( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ){
