@@ -752,7 +752,7 @@ static int writeSeal(PrillWrite *w, PrillWriteSeg *pSeg, int bSync){
     PrillIndexEntry *pE = &pSeg->index.a[i];
     prillIndexAdd(&rc, &all, pE->iOff, pE->iLast, pE->iPos, pE->iMaxTs);
   }
-  prillIndexEncode(&rc, &all, pSeg->iBase, &idx, &time, pSeg->iMaxTs, pSeg->iMaxTsOff);
+  if( pSeg->nRec>0 ) prillIndexEncode(&rc, &all, pSeg->iBase, &idx, &time, pSeg->iMaxTs, pSeg->iMaxTsOff);
   if( rc==SQLITE_OK ) pSeg->iIndexCrc = prillCrc32c(prillCrc32c(0, idx.a, idx.n), time.a, time.n);
   if( rc==SQLITE_OK ) rc = writeIndexFile(w, pSeg, "index", &idx, bSync);
   if( rc==SQLITE_OK ) rc = writeIndexFile(w, pSeg, "timeindex", &time, bSync);
@@ -1117,7 +1117,7 @@ static int repairScan(PrillPart *p, PrillExtent *pX, i64 *piEnd){
     iPos += h.nByte;
     iEnd = h.iBase + h.dLast + 1;
     nRec += h.nRec;
-    if( h.iMaxTs>pX->iMaxTs ){
+    if( iEnd-1-h.dLast==pX->iBase || h.iMaxTs>pX->iMaxTs ){
       pX->iMaxTs = h.iMaxTs;
       pX->iMaxTsOff = iEnd-1;
     }

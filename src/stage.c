@@ -430,7 +430,7 @@ static int stageHasRecords(const PrillStage *p, const PrillWrite *w){
 
 /* Does it go to files? */
 static int stageToFile(const PrillStage *p, const PrillWrite *w){
-  return w->bSpill || (w->bDirect && stageHasRecords(p, w));
+  return w->bSpill || (w->bDirect && (w->bRepair || stageHasRecords(p, w)));
 }
 
 /* Bytes a partition has in the ring and in chunks: what a spill would move. */

@@ -2,7 +2,8 @@
 #
 #   tclsh tidy.tcl TOPDIR
 #
-# Every source file: at most 120 columns, no blanks at a line's end, no note
+# Every source file: at most 120 columns (tests: their data may be long),
+# no blanks at a line's end, no note
 # left to oneself, no path of one machine.  C: at most 1,200 lines a file and
 # 100 lines a function, no tabs, a header comment that says what the file is.
 # Comments name only files that exist.  Tests end with finish_test.
@@ -51,7 +52,7 @@ proc check_words {path lines} {
   set n 0
   foreach line $lines {
     incr n
-    if {[string length $line] > 120} { bad $path $n "[string length $line] columns" }
+    if {[string length $line] > 120 && ![string match *test/* $path]} { bad $path $n "[string length $line] columns" }
     if {[regexp {[ \t\r]$} $line]} { bad $path $n "blanks at the end" }
     foreach word $::forbidden {
       if {[string first $word $line] >= 0} { bad $path $n "\"$word\"" }
