@@ -345,12 +345,14 @@ int prillPartSegs(PrillPart *p){
 }
 
 /* Entries of a blob of prill_store_index; malformed ones end it. */
-static void partIndexBlob(int *pRc, PrillIndex *pIndex, const u8 *a, i64 n, i64 nByte){
+static void partIndexBlob(int *pRc, PrillIndex *pIndex, const u8 *a, i64 n, i64 nByte, i64 iEnd){
   for(; *pRc==SQLITE_OK && n>=32; a+=32, n-=32){
     i64 iPos = prillGet64(a+16);
     if( iPos<=0 || iPos>=nByte || prillGet64(a)<0 || prillGet64(a)>prillGet64(a+8) ) return;
     if( pIndex->n && (iPos<=pIndex->a[pIndex->n-1].iPos
-                   || prillGet64(a)<=pIndex->a[pIndex->n-1].iOff) ) return;
+                   || prillGet64(a)<=pIndex->a[pIndex->n-1].iOff
+                   || prillGet64(a+8)<=pIndex->a[pIndex->n-1].iLast) ) return;
+    if( prillGet64(a+8)>=iEnd ) return;
     prillIndexAdd(pRc, pIndex, prillGet64(a), prillGet64(a+8), iPos, prillGet64(a+24));
   }
 }
@@ -386,7 +388,7 @@ int prillPartIndex(PrillPart *p, int iSeg){
       sqlite3_bind_int64(pStmt, 2, pSeg->iBase);
       while( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ){
         partIndexBlob(&rc, &pSeg->index, (const u8*)sqlite3_column_blob(pStmt, 0),
-                      sqlite3_column_bytes(pStmt, 0), pSeg->nByte);
+                      sqlite3_column_bytes(pStmt, 0), pSeg->nByte, pSeg->iEnd);
       }
       prillStoreDone(p->pStore, pStmt, &rc);
     }

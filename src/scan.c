@@ -48,6 +48,7 @@ struct PrillScan {
   int iSeg, iChunk;
   i64 iPos;
   i64 iLast;                /* last offset of the batch before */
+  i64 iWant, iWantLast;     /* offsets the next header must have, -1: any (I4) */
   PrillBuf read;            /* bytes of segment iReadSeg from iReadPos on */
   int iReadSeg;
   i64 iReadPos, nReadAhead;
@@ -217,6 +218,8 @@ static int scanEnter(PrillScan *p){
   }
   if( p->iSeg>=p->nSeg ) return SQLITE_OK;
   pSeg = &p->aSeg[p->iSeg];
+  p->iWant = pSeg->iBase;
+  p->iWantLast = -1;
   if( pSeg->iBase<p->r.iFrom || pSeg->iMinTs<p->r.iTsFrom ){
     pIndex = scanIndex(&rc, p, pSeg);
     if( pIndex ){
@@ -225,6 +228,8 @@ static int scanEnter(PrillScan *p){
       if( j>i ) i = j;
       if( i>=0 ){
         p->iPos = pIndex->a[i].iPos;
+        p->iWant = -1;
+        p->iWantLast = pIndex->a[i].iLast;
         if( i+1<pIndex->n ) p->nReadAhead = pIndex->a[i+1].iPos - p->iPos;
       }
     }
@@ -334,6 +339,8 @@ static int scanHeader(PrillScan *p, i64 iPos, PrillBatch *pB){
     p->pPage = prillPageFind(p->pPart->pStore, p->pPart->iPid, pSeg->iBase, pSeg->iGen, iPos);
     if( p->pPage && p->pPage->b.nByte<=pSeg->nByte-iPos ){
       *pB = p->pPage->b;
+      p->iWant = pB->iBase + pB->dLast + 1;
+      p->iWantLast = -1;
       return SQLITE_OK;
     }
   }
@@ -343,6 +350,13 @@ static int scanHeader(PrillScan *p, i64 iPos, PrillBatch *pB){
   if( prillBatchHeader(a, PRILL_BATCH_HDR, pB)!=SQLITE_OK ) return scanBad(p, "not a batch header");
   if( pB->nByte>pSeg->nByte-iPos ) return scanBad(p, "a batch reaches past the end");
   if( pB->iBase<pSeg->iBase || pB->iBase+pB->dLast>=pSeg->iEnd ) return scanBad(p, "its offsets are not the segment's");
+  if( pSeg->nRec==pSeg->iEnd-pSeg->iBase                                     /* I4 */
+   && ((p->iWant>=0 && pB->iBase!=p->iWant) || (p->iWantLast>=0 && pB->iBase+pB->dLast!=p->iWantLast)
+       || pB->nRec!=pB->dLast+1) ){
+    return scanBad(p, "its offsets do not follow");
+  }
+  p->iWant = pB->iBase + pB->dLast + 1;
+  p->iWantLast = -1;
   return SQLITE_OK;
 }
 
@@ -553,13 +567,19 @@ static int scanFillBack(PrillScan *p){
   ScanSeg *pSeg = &p->aSeg[p->iSeg];
   PrillIndex *pIndex = scanIndex(&rc, p, pSeg);
   i64 iPos = 0, iStop = p->iBackEnd;
+  p->iWant = pSeg->iBase;
+  p->iWantLast = -1;
   if( pIndex ){
     int lo = 0, hi = pIndex->n;
     while( lo<hi ){
       int mid = (lo+hi)/2;
       if( pIndex->a[mid].iPos<iStop ) lo = mid+1; else hi = mid;
     }
-    if( lo>0 ) iPos = pIndex->a[lo-1].iPos;
+    if( lo>0 ){
+      iPos = pIndex->a[lo-1].iPos;
+      p->iWantLast = pIndex->a[lo-1].iLast;
+      p->iWant = -1;
+    }
   }
   p->iBackEnd = iPos;
   p->nReadAhead = iStop - iPos;
@@ -635,6 +655,7 @@ static int scanPrevSegBatch(PrillScan *p){
     }else if( p->nBack==0 ){
       rc = scanFillBack(p);
     }else{
+      p->iWant = p->iWantLast = -1;
       rc = scanHeader(p, p->aBack[--p->nBack], &b);
       if( rc==SQLITE_OK && b.iBase+b.dLast<p->r.iFrom ) break;
       if( scanWanted(&rc, p, &b) ){

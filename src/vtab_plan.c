@@ -276,8 +276,10 @@ int prillPlanBest(sqlite3_index_info *pInfo, int bDoor, const PrillTopic *pTopic
 /* If *pz begins with zWord and a word ends there, step over it and what parts
 ** it from the next. */
 static int planWord(const char **pz, const char *zWord){
-  size_t n = strlen(zWord);
   const char *z = *pz;
+  size_t n;
+  if( z[0]!=zWord[0] ) return 0;
+  n = strlen(zWord);
   if( strncmp(z, zWord, n)!=0 || (z[n]!=0 && z[n]!=' ' && z[n]!=',') ) return 0;
   z += n;
   while( *z==' ' || *z==',' ) z++;
