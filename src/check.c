@@ -65,6 +65,7 @@ struct CheckSum {
   int bBad;                     /* some batch was bad: sums mean nothing */
   i64 iBase, iLast;             /* offsets of the batch at hand */
   i64 iPrevTs;                  /* iMaxTs before it */
+  i64 iPrevLast;                /* the last offset before it: a gap may lie between */
 };
 
 /* A segment's index, being held against its batches. */
@@ -340,6 +341,7 @@ static int checkBatch(CheckRun *ck, PrillFile *pFile, i64 iPos, const PrillSeg *
   if( rc!=SQLITE_OK || bBad ) return rc;
   rc = checkRead(ck, pFile, b.nByte, iPos, &ck->batch, &a);
   if( rc!=SQLITE_OK || a==0 ) return rc;
+  pSum->iPrevLast = pSum->iLast;
   pSum->iBase = b.iBase;
   pSum->iLast = b.iBase + b.dLast;
   pSum->iPrevTs = pSum->iMaxTs;
@@ -392,7 +394,7 @@ static int checkTimeAt(CheckRun *ck, CheckIndex *pIndex, const PrillSeg *pSeg, i
     i64 iOff = pSeg->iBase + (i32)prillGet32(a+8);
     if( iOff>pSum->iLast ) break;
     pIndex->iTime += 12;
-    if( iOff<pSum->iBase || iTs<pSum->iMaxTs || iTs<=pSum->iPrevTs ){
+    if( iOff<=pSum->iPrevLast || iTs<pSum->iMaxTs || iTs<=pSum->iPrevTs ){
       rc = checkFileSay(ck, iPos, "the time index says timestamp %lld begins at offset %lld, which is not so",
                         iTs, iOff);
     }
@@ -445,7 +447,7 @@ static int checkUnsynced(CheckRun *ck, PrillFile *pFile, i64 iPos, const PrillSe
 
 /* Walk a segment's batches. */
 static int checkWalk(CheckRun *ck, PrillFile *pFile, const PrillSeg *pSeg, CheckIndex *pIndex){
-  CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0, 0, PRILL_I64MIN};
+  CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0, pSeg->iBase-1, PRILL_I64MIN, 0};
   i64 iPos = 0, nUsed = 1;
   int bLost = 0;
   int rc = SQLITE_OK;
@@ -588,7 +590,7 @@ static int checkTail(CheckRun *ck){
   int rc = SQLITE_OK;
   for(i=0; rc==SQLITE_OK && !bBad && i<p->nTail; i++){
     const PrillChunk *pChunk = p->apTail[i];
-    CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0, 0, PRILL_I64MIN};
+    CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0, 0, PRILL_I64MIN, 0};
     const char *zWhy = 0;
     PrillBatch b;
     memset(&b, 0, sizeof(b));

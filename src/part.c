@@ -543,6 +543,8 @@ static int writeNewFile(PrillWrite *w, i64 iBase, i64 *piGen){
   }
   if( rc!=SQLITE_OK ) return rc;
   for(iGen=0; iGen<1000; iGen++){
+    rc = SQLITE_CONSTRAINT;
+    if( p->pStore->eFlush==PRILL_FLUSH_OS && partFileFind(p, iBase, iGen) ) continue;   /* I7 */
     rc = partFileOpen(p, iBase, iGen, PRILL_OPEN_NEW, &pFile);
     if( rc!=SQLITE_CONSTRAINT ) break;
   }
@@ -804,6 +806,33 @@ static int writeSyncDue(PrillPart *p){
   return 1;
 }
 
+/* A sync of the active segment's file failed, and committed bytes were among
+** what it was to write: nothing but writing them again brings them to the disk
+** (R7). */
+static int partRewrite(PrillPart *p, PrillFile *pFile){
+  PrillBuf b = {0,0,0};
+  i64 iPos = p->x.nSynced;
+  int rc = SQLITE_OK;
+  u8 *a = prillBufRoom(&rc, &b, 65536);
+  while( rc==SQLITE_OK && iPos<p->x.nByte ){
+    i64 n = PRILL_MIN(65536, p->x.nByte-iPos);
+    rc = prillFileRead(pFile, a, n, iPos);
+    if( rc==SQLITE_OK ) rc = prillFileWrite(pFile, a, n, iPos);
+    iPos += n;
+  }
+  prillBufFree(&b);
+  return rc;
+}
+
+/* Sync the file, open for writing, of segment (iBase, iGen). */
+static int partSync(PrillPart *p, PrillFile *pFile, i64 iBase, i64 iGen){
+  int rc = SQLITE_OK;
+  if( p->iBadBase==iBase && p->iBadGen==iGen && p->x.iBase==iBase && p->x.iGen==iGen ){
+    rc = partRewrite(p, pFile);
+  }
+  return rc==SQLITE_OK ? prillFileSync(pFile) : rc;
+}
+
 int prillWriteSync(PrillWrite *w){
   PrillPart *p = w->pPart;
   PrillStore *pStore = p->pStore;
@@ -815,7 +844,7 @@ int prillWriteSync(PrillWrite *w){
     PrillFile *pFile;
     if( !bDue && !w->aSeg[i].bSealed ) continue;
     rc = partFileOpen(p, w->aSeg[i].iBase, w->aSeg[i].iGen, PRILL_OPEN_WRITE, &pFile);
-    if( rc==SQLITE_OK ) rc = prillFileSync(pFile);
+    if( rc==SQLITE_OK ) rc = partSync(p, pFile, w->aSeg[i].iBase, w->aSeg[i].iGen);
     if( rc!=SQLITE_OK ){
       rc = writeFailed(w, rc, w->aSeg[i].iBase, w->aSeg[i].iGen, "log");
     }else if( i==w->nSeg-1 ){
@@ -846,10 +875,10 @@ int prillPartAhead(PrillPart *p, i64 *pnBudget, int *pbSynced){
       nSize += n;
       *pnBudget -= n;
     }
-    if( rc==SQLITE_OK ) rc = prillFileSync(pFile);
+    if( rc==SQLITE_OK ) rc = partSync(p, pFile, p->x.iBase, p->x.iGen);
     *pbSynced = rc==SQLITE_OK;
   }else if( rc==SQLITE_OK && p->x.nSynced<p->x.nByte ){
-    rc = prillFileSync(pFile);
+    rc = partSync(p, pFile, p->x.iBase, p->x.iGen);
     *pbSynced = rc==SQLITE_OK;
   }
   if( rc!=SQLITE_OK ){
@@ -1119,7 +1148,7 @@ static int repairScan(PrillPart *p, PrillExtent *pX, i64 *piEnd){
     iPos += h.nByte;
     iEnd = h.iBase + h.dLast + 1;
     nRec += h.nRec;
-    if( iEnd-1-h.dLast==pX->iBase || h.iMaxTs>pX->iMaxTs ){
+    if( nRec==h.nRec || h.iMaxTs>pX->iMaxTs ){       /* the first, or newer */
       pX->iMaxTs = h.iMaxTs;
       pX->iMaxTsOff = iEnd-1;
     }
@@ -1145,7 +1174,12 @@ int prillWriteRepair(PrillWrite *w){
   if( x.iBase<0 || x.nSynced>=x.nByte ) return SQLITE_OK;
   rc = prillStoreCheckDir(p->pStore);
   if( rc==SQLITE_OK ) rc = repairScan(p, &w->x, &iEnd);
-  if( rc!=SQLITE_OK || w->x.nByte==x.nByte ) return rc;
+  if( rc==SQLITE_OK && w->x.nByte==x.nByte ){
+    x.iEpoch++;
+    w->x = x;                          /* nothing lost: as it was */
+    return rc;
+  }
+  if( rc!=SQLITE_OK ) return rc;
   w->x.iMinTs = PRILL_MIN(x.iMinTs, w->x.iMinTs);
   w->x.nSynced = PRILL_MIN(x.nSynced, w->x.nByte);
   sqlite3_log(SQLITE_WARNING, "prill: topic %s partition %d: offsets %lld to %lld were lost when the power"
