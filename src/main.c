@@ -13,6 +13,10 @@
 **   I1  A connection has one PrillConn: two would have two stages of one
 **       transaction.  So a second call finds prill_version() and does nothing,
 **       and a call that failed half-way removes prill_version() again.
+**   I2  When registration fails, SQLite unloads the library: nothing of it may
+**       stay registered.  Functions come first, since one that exists cannot
+**       be replaced while a statement runs (SELECT load_extension(...)) and the
+**       refusal must come before any module has been replaced.
 */
 #include "prillInt.h"
 
@@ -36,6 +40,25 @@ static int mainIsThere(sqlite3 *db, int *pbThere){
   return rc==SQLITE_ERROR ? SQLITE_OK : rc;
 }
 
+/* Take back what a failed registration left. */
+static void mainUnregister(sqlite3 *db){
+  static const char *const azModule[] = {
+    "prill_store", "topic", "prill_records", "prill_topics", "prill_partitions", "prill_segments",
+    "prill_batches", "prill_config"
+  };
+  static const struct { const char *zName; int nArg; } aFunc[] = {
+    {"prill_version", 0}, {"prill_partition", 0}, {"prill_offset", 0}, {"prill_debug", 0},
+    {"prill_maintain", 0}, {"prill_maintain", 1}, {"prill_check", 0}, {"prill_check", 1}
+  };
+  size_t i;
+  for(i=0; i<sizeof(azModule)/sizeof(azModule[0]); i++){
+    (void)sqlite3_create_module_v2(db, azModule[i], 0, 0, 0);
+  }
+  for(i=0; i<sizeof(aFunc)/sizeof(aFunc[0]); i++){
+    (void)sqlite3_create_function_v2(db, aFunc[i].zName, aFunc[i].nArg, SQLITE_UTF8, 0, 0, 0, 0, 0);
+  }
+}
+
 static int mainRegister(sqlite3 *db){
   PrillConn *p = (PrillConn*)sqlite3_malloc64(sizeof(*p));
   int rc;
@@ -45,13 +68,11 @@ static int mainRegister(sqlite3 *db){
   p->nRef = 1;
   p->iLastOff = -1;
   p->iLastPart = -1;
-  rc = prillVtabStoreInit(p);
+  rc = prillFuncInit(p);              /* first: I2 */
+  if( rc==SQLITE_OK ) rc = prillVtabStoreInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabTopicInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabAdminInit(p);
-  if( rc==SQLITE_OK ) rc = prillFuncInit(p);
-  if( rc!=SQLITE_OK ){
-    (void)sqlite3_create_function_v2(db, "prill_version", 0, SQLITE_UTF8, 0, 0, 0, 0, 0);
-  }
+  if( rc!=SQLITE_OK ) mainUnregister(db);
   prillConnUnref(p);
   return rc;
 }
