@@ -242,11 +242,10 @@ int prillCatalogAddPartitions(PrillStore*, const char *zName, int nPart);
 /* Check that zFunc is an SQL function of three arguments flagged innocuous. */
 int prillCatalogCheckFunc(PrillStore*, const char *zFunc);
 
-/* part.c: a partition's extent, segments, open files and direct writes. */
+/* part.c: a partition's extent, its segments, and their open files. */
 int prillPartLoad(PrillPart*);                  /* make x current */
 int prillPartSegs(PrillPart*);                  /* make aSeg current */
 int prillPartIndex(PrillPart*, int iSeg);       /* make aSeg[iSeg].index current */
-int prillPartAhead(PrillPart*, i64 *pnBudget, int *pbSynced);   /* upkeep: sync, zero-fill */
 /* First offset after the committed log; after this transaction's records. */
 i64 prillPartEnd(const PrillPart*);
 i64 prillPartNext(const PrillPart*);
@@ -257,12 +256,22 @@ int prillPartRead(PrillPart*, i64 iBase, i64 iGen, void *a, i64 n, i64 iPos);
 /* Path of a segment's file, zExt "log", "index" or "timeindex" ("": of the
 ** partition's directory): sqlite3_mprintf text, relative to the log directory. */
 char *prillPartPath(const PrillPart*, i64 iBase, i64 iGen, const char *zExt);
+char *prillPartFullPath(const PrillPart*, i64 iBase, i64 iGen, const char *zExt);
+/* An error on one of the partition's files: names it, and says zWhat. */
+int prillPartFileError(PrillPart*, int rc, i64 iBase, i64 iGen, const char *zExt, const char *zWhat);
+/* The .log file of a segment, open as asked (PRILL_OPEN_*).  Borrowed: good
+** until the next call. */
+int prillPartFileOpen(PrillPart*, i64 iBase, i64 iGen, int eOpen, PrillFile **pp);
+int prillPartFileIsOpen(PrillPart*, i64 iBase, i64 iGen);
+void prillPartFileForget(PrillPart*, i64 iBase, i64 iGen);
+void prillPartFreeSegs(PrillPart*);             /* forget the cached list */
+int prillPartBad(PrillPart*, const char *zWhat);   /* SQLITE_CORRUPT, naming what is damaged */
 PrillPart *prillPartNew(PrillTopic*, int iPid, int iPart);   /* one reference */
 void prillPartUnref(PrillPart*);                             /* NULL is harmless */
 void prillFilesClose(PrillStore*);
 int prillFilesCount(PrillStore*);
 
-/* The records of one partition in one transaction, on their way.  While
+/* write.c: the records of one partition in one transaction, on their way.  While
 ** bDirect is 0 they are chunks in memory for the transaction's frame; then
 ** they are batches in the segment above its committed end: x is the extent as
 ** it will be, aSeg what happened to segments, buf the bytes not yet written. */
@@ -307,9 +316,13 @@ void prillWriteDone(PrillWrite*, int bCommit, int bReached);
 /* Back to how it was: the run that began there is taken back. */
 void prillWriteRewind(PrillWrite*, const PrillRun*);
 void prillWriteFree(PrillWrite*);
-/* After a reboot: find the last valid batch past what was synced, lower the
-** extent to it, note the gap. */
-int prillWriteRepair(PrillWrite*);
+/* Upkeep of the active segment, under the write lock: sync what was left
+** unsynced, zero-fill ahead while *pnBudget lasts.  *pbSynced: OUT. */
+int prillWriteAhead(PrillPart*, i64 *pnBudget, int *pbSynced);
+
+/* repair.c.  After a reboot: find the last valid batch past what was synced,
+** lower the extent to it, note the gap. */
+int prillRepairWrite(PrillWrite*);
 
 /* tail.c: the ring of frames. */
 int prillTailLoad(PrillStore*);                 /* make every apTail current */
@@ -444,8 +457,8 @@ int prillCheckStore(PrillStore*, PrillBuf*);
 **
 ** vtab_store.c: module prill_store, whose shadow tables hold the catalog.
 ** vtab_topic.c: module topic, and prill_records.
-** vtab_admin.c: prill_topics, prill_partitions, prill_segments, prill_batches,
-** prill_config.  func.c: the functions.  Each Init registers with the
+** vtab_admin.c and admin_*.c: prill_topics, prill_partitions, prill_segments,
+** prill_batches, prill_config.  func.c: the functions.  Each Init registers with the
 ** connection; PrillConn is reference counted through the destructors given to
 ** sqlite3_create_module_v2 and sqlite3_create_function_v2.
 */

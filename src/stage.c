@@ -33,7 +33,7 @@
 **       SQLite cannot tell us whether its own commit record reached the disk.
 **
 ** Crash story: before SQLite's COMMIT record nothing is visible; after it
-** everything it refers to has been synced (part.c, I3).
+** everything it refers to has been synced (write.c, I3).
 */
 #include "prillInt.h"
 
@@ -155,7 +155,7 @@ static int stageRepair(PrillStore *p){
   for(pTopic=p->pTopics; rc==SQLITE_OK && pTopic; pTopic=pTopic->pNext){
     for(i=0; rc==SQLITE_OK && i<pTopic->nPart; i++){
       PrillWrite *w = stageWrite(&rc, pTopic->apPart[i]);
-      if( w ) rc = prillWriteRepair(w);
+      if( w ) rc = prillRepairWrite(w);
     }
   }
   return rc;

@@ -83,7 +83,7 @@ static int trimAhead(PrillStore *p, int *pnDone){
     for(i=0; rc==SQLITE_OK && i<pTopic->nPart; i++){
       PrillPart *pPart = pTopic->apPart[i];
       rc = prillPartLoad(pPart);
-      if( rc==SQLITE_OK ) rc = prillPartAhead(pPart, &nBudget, &bSynced);
+      if( rc==SQLITE_OK ) rc = prillWriteAhead(pPart, &nBudget, &bSynced);
       if( rc==SQLITE_OK && bSynced && pPart->x.nSynced<pPart->x.nByte ){
         rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_part SET synced=bytes WHERE pid=%d", pPart->iPid);
         ++*pnDone;
