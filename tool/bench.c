@@ -1,7 +1,8 @@
 /*
-** bench.c: prill-bench, the goals of doc/benchmarks measured.
+** bench.c: prill-bench, the goals of speed measured.
 **
-**     prill-bench [ROW...] [--rounds N] [--quick] [--cpu] [--only CODEC] [--dir DIR]
+**     prill-bench [ROW...] [--rounds N] [--quick] [--cpu] [--floor] [--only CODEC]
+**                 [--match WORDS] [--dir DIR] [--write FILE]
 **
 ** Each row is work that a topic and an ordinary table do alike, in one
 ** process and one run:
@@ -24,6 +25,18 @@
 ** Beside each number stand codec, synchronous, rows a transaction and flush.
 ** Every contestant's rows are counted, or its sums compared, afterwards.
 **
+** ROWS are listed in bench_rows.h, which says how to add one.  A number's words
+** name the work, the bytes of a value, the codec, the rows a transaction, the
+** synchronous level and the flush setting, in that order.
+**
+** FLOOR.  --floor adds, beside each number of an INSERT or a SELECT, what a
+** virtual table that does nothing (bench_floor.c) gets: no virtual table can do
+** better.  TEXT AND BLOB.  Where SQLite's length() must count characters, it costs
+** the table and the topic the same and hides the rest; the scans of row 5 are
+** therefore measured twice, of TEXT and of BLOB values.
+**
+** --write FILE writes the table as markdown, with the machine, to FILE.
+**
 ** On a machine that others use, --cpu counts the thread's processor time: a
 ** hint, no result, since it leaves out all waiting for the disk.
 **
@@ -33,8 +46,9 @@
 **         --toggle-collect=benchTimed ./prill-bench 1 --quick --rounds 1 --only none
 **     callgrind_annotate callgrind.out.PID
 **
-** counts one row of one contestant and nothing of its preparation; "--only
-** table" gives what there is to beat.  perf record -e cpu-clock -g does the
+** counts one row of one contestant and nothing of its preparation; "--match"
+** narrows it to one work, "--only table" gives what there is to beat, "--only
+** floor" what cannot be beaten.  perf record -e cpu-clock -g does the
 ** same in time.
 */
 #define _GNU_SOURCE 1         /* nftw, usleep */
@@ -47,10 +61,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
-Bench bench = { ".", 0, 5, 0, 0, 0, 0 };
+Bench bench = { ".", 0, 0, 5, 0, 0, 0, 0, 0, 0, 0 };
 
 /**************************************************************************
 ** Small things.
@@ -112,8 +128,17 @@ int benchScale(int n){
   return bench.bQuick ? (n+4)/5 : n;
 }
 
+int benchMatches(const char *zWhat){
+  return bench.zMatch==0 || strstr(zWhat, bench.zMatch)!=0;
+}
+
+int benchIsFloor(const char *zCodec){
+  return zCodec && strcmp(zCodec, "floor")==0;
+}
+
 int benchTakes(const char *zCodec){
-  return bench.zOnly==0 || strcmp(bench.zOnly, zCodec ? zCodec : "table")==0;
+  if( bench.zOnly ) return strcmp(bench.zOnly, zCodec ? zCodec : "table")==0;
+  return bench.bFloor || !benchIsFloor(zCodec);
 }
 
 void benchSettle(i64 nByte){
@@ -245,6 +270,7 @@ void benchStep(BenchDb *p, sqlite3_stmt *pStmt){
 static void benchConnect(BenchDb *p, const BenchConf *pConf){
   int rc = sqlite3_open(p->zPath, &p->db);
   if( rc==SQLITE_OK ) rc = prill_init(p->db);
+  if( rc==SQLITE_OK && benchIsFloor(p->zCodec) ) rc = benchFloorInit(p->db);
   benchCheck(p, rc, p->zPath);
   if( pConf ){
     benchExec(p, "PRAGMA page_size=4096");
@@ -252,6 +278,8 @@ static void benchConnect(BenchDb *p, const BenchConf *pConf){
     benchExec(p, "PRAGMA synchronous=%s", pConf->bFull ? "FULL" : "NORMAL");
     if( p->zCodec==0 ){
       benchExec(p, "CREATE TABLE log(offset INTEGER PRIMARY KEY, timestamp INT, key BLOB, value BLOB)");
+    }else if( benchIsFloor(p->zCodec) ){
+      benchExec(p, "CREATE VIRTUAL TABLE log USING floor");
     }else{
       benchExec(p, "CREATE VIRTUAL TABLE log USING topic(partitions=%d, compression_type=%s,"
                    " retention_ms=-1%s%s)", pConf->nPart, p->zCodec,
@@ -301,7 +329,11 @@ void benchInsert(BenchDb *p, int szVal, const char *pKey){
   int rc;
   sqlite3_bind_int64(pStmt, 1, 1700000000000LL + p->nRow);
   sqlite3_bind_blob(pStmt, 2, pKey ? pKey : benchKey(p->nRow*7), BENCH_KEY, SQLITE_STATIC);
-  sqlite3_bind_text(pStmt, 3, benchValue(szVal, p->nRow), szVal, SQLITE_STATIC);
+  if( bench.bBlob ){
+    sqlite3_bind_blob(pStmt, 3, benchValue(szVal, p->nRow), szVal, SQLITE_STATIC);
+  }else{
+    sqlite3_bind_text(pStmt, 3, benchValue(szVal, p->nRow), szVal, SQLITE_STATIC);
+  }
   rc = sqlite3_step(pStmt);
   if( rc!=SQLITE_DONE || sqlite3_reset(pStmt)!=SQLITE_OK ) benchCheck(p, rc, "INSERT");
   p->nRow++;
@@ -337,54 +369,120 @@ double benchMedian(const double *a, int n){
   return n%2 ? aSort[n/2] : (aSort[n/2-1]+aSort[n/2])/2;
 }
 
+/* One line of --write's table. */
+static void benchWriteLine(const char *zRow, const char *zWhat, const char *zFigure, const char *zGoal,
+                           const char *zVerdict, const char *zMore){
+  if( bench.pWrite==0 ) return;
+  while( zWhat[0]==' ' ) zWhat++;
+  fprintf(bench.pWrite, "| %s | %s | %s | %s | %s | %s |\n", zRow, zWhat, zFigure, zGoal, zVerdict, zMore);
+  fflush(bench.pWrite);
+}
+
 void benchReport(const char *zRow, const char *zWhat, const double *a, int n,
                  double rGoal, const char *zUnit, const char *zFmt, ...){
   double rMed = benchMedian(a, n), rMin = a[0], rMax = a[0];
   const char *zVerdict = "";
-  char zGoal[24] = "-";
+  char zGoal[24] = "-", zFigure[80], zMore[200];
   va_list ap;
   int i;
   for(i=1; i<n; i++){
     if( a[i]<rMin ) rMin = a[i];
     if( a[i]>rMax ) rMax = a[i];
   }
-  if( rGoal!=0.0 ){
+  if( rGoal!=0.0 && bench.zOnly==0 ){
     int bMet = rGoal>0.0 ? rMed>=rGoal : rMed<=-rGoal;
     snprintf(zGoal, sizeof(zGoal), "%s%.2f%s", rGoal>0.0 ? ">=" : "<=",
              rGoal>0.0 ? rGoal : -rGoal, zUnit);
     zVerdict = bMet ? "met" : "MISSED";
     if( bMet ) bench.nMet++; else bench.nMissed++;
   }
-  printf("%-3s %-58s %7.2f%s [%.2f..%.2f]  %-8s %-6s  ", zRow, zWhat, rMed, zUnit,
-         rMin, rMax, zGoal, zVerdict);
+  snprintf(zFigure, sizeof(zFigure), "%.2f%s [%.2f..%.2f]", rMed, zUnit, rMin, rMax);
   va_start(ap, zFmt);
-  vprintf(zFmt, ap);
+  vsnprintf(zMore, sizeof(zMore), zFmt, ap);
   va_end(ap);
-  putchar('\n');
+  printf("%-3s %-58s %22s  %-8s %-6s  %s\n", zRow, zWhat, zFigure, zGoal, zVerdict, zMore);
   fflush(stdout);
+  benchWriteLine(zRow, zWhat, zFigure, zGoal, zVerdict, zMore);
+}
+
+/**************************************************************************
+** --write FILE.
+*/
+
+/* The text after "zName" and a colon in a file of /proc, into z. */
+static void benchProc(const char *zFile, const char *zName, char *z, int n){
+  char zLine[256];
+  FILE *p = fopen(zFile, "r");
+  sqlite3_snprintf(n, z, "unknown");
+  while( p && fgets(zLine, sizeof(zLine), p) ){
+    char *zVal = strchr(zLine, ':');
+    if( zVal==0 || strncmp(zLine, zName, strlen(zName))!=0 ) continue;
+    for(zVal++; *zVal==' ' || *zVal=='\t'; zVal++){}
+    zVal[strcspn(zVal, "\n")] = 0;
+    sqlite3_snprintf(n, z, "%s", zVal);
+    break;
+  }
+  if( p ) fclose(p);
+}
+
+static void benchWriteBegin(const char *zFile){
+  char zCpu[100], zMem[100];
+  struct utsname u;
+  struct statfs fs;
+  time_t t = time(0);
+  char zDate[20];
+  bench.pWrite = fopen(zFile, "w");
+  if( bench.pWrite==0 ) benchFail("cannot write %s", zFile);
+  benchProc("/proc/cpuinfo", "model name", zCpu, sizeof(zCpu));
+  benchProc("/proc/meminfo", "MemTotal", zMem, sizeof(zMem));
+  if( uname(&u) ) memset(&u, 0, sizeof(u));
+  if( statfs(bench.zDir, &fs) ) memset(&fs, 0, sizeof(fs));
+  strftime(zDate, sizeof(zDate), "%Y-%m-%d", gmtime(&t));
+  fprintf(bench.pWrite,
+      "# Speed\n\n"
+      "What prill costs beside an ordinary table of the same columns, `log(offset INTEGER PRIMARY KEY,\n"
+      "timestamp INT, key BLOB, value BLOB)`, in the same process and run. Written by\n"
+      "`make bench BENCHARGS=\"--write FILE\"`; tool/bench.c says how it is measured.\n\n"
+      "- prill %s, SQLite %s, default configuration, WAL, 4 KiB pages, statements prepared once, from C\n"
+      "- %s, %ld processors, %s of memory; %s %s; file system type 0x%lx\n"
+      "- %s; %d rounds, order rotated; median of the rounds' ratios of %s [least..greatest]\n"
+      "- values are JSON-like text of 100 or 1,000 bytes, keys of 8; codec, rows a transaction (tx),\n"
+      "  synchronous level and flush stand beside each number\n"
+      "- a ratio is the table's time over the topic's: above 1 the topic is faster\n%s\n"
+      "| row | work | figure | goal | | absolute |\n|---|---|---|---|---|---|\n",
+      prill_version(), sqlite3_libversion(), zCpu, sysconf(_SC_NPROCESSORS_ONLN), zMem, u.sysname,
+      u.release, (unsigned long)fs.f_type, zDate, bench.nRound, bench.bCpu ? "processor time" : "time",
+      bench.bQuick ? "- **a fifth of the work: a hint, no result**\n" : "");
+}
+
+static void benchWriteEnd(void){
+  if( bench.pWrite==0 ) return;
+  fprintf(bench.pWrite, "\n%d goals met, %d missed.\n", bench.nMet, bench.nMissed);
+  if( fclose(bench.pWrite) ) benchFail("cannot write the table");
 }
 
 /**************************************************************************
 ** The command.
 */
-static const struct { int iRow; void (*x)(void); } aRow[] = {
-  {1, benchRow1}, {2, benchRow2}, {3, benchRow3}, {5, benchRow5}, {6, benchRow6},
-  {8, benchRow8}, {9, benchRow9}, {10, benchRow10}, {12, benchRow12}, {19, benchRow19}
+static const struct { const char *zRow; void (*x)(void); const char *zAbout; } aRow[] = {
+#define BENCH_ROW(zRow, xRow, zAbout) {zRow, xRow, zAbout},
+#include "bench_rows.h"
+#undef BENCH_ROW
 };
 #define BENCH_NROW ((int)(sizeof(aRow)/sizeof(aRow[0])))
 
 static _Noreturn void benchUsage(void){
   int i;
-  fputs("usage: prill-bench [ROW...] [--rounds N] [--quick] [--cpu] [--only table|none|lz4]"
-        " [--dir DIR]\n"
-        "rows:", stderr);
-  for(i=0; i<BENCH_NROW; i++) fprintf(stderr, " %d", aRow[i].iRow);
-  fputc('\n', stderr);
+  fputs("usage: prill-bench [ROW...] [--rounds N] [--quick] [--cpu] [--floor]\n"
+        "                   [--only table|none|lz4|floor] [--match WORDS] [--dir DIR] [--write FILE]\n"
+        "rows:\n", stderr);
+  for(i=0; i<BENCH_NROW; i++) fprintf(stderr, "  %-3s %s\n", aRow[i].zRow, aRow[i].zAbout);
   exit(2);
 }
 
 int main(int argc, char **argv){
   char aDo[BENCH_NROW] = {0};
+  const char *zWrite = 0;
   int nDo = 0;
   int i, k;
   for(i=1; i<argc; i++){
@@ -394,20 +492,27 @@ int main(int argc, char **argv){
       bench.nRound = 3;
     }else if( strcmp(z, "--cpu")==0 ){
       bench.bCpu = 1;
+    }else if( strcmp(z, "--floor")==0 ){
+      bench.bFloor = 1;
     }else if( strcmp(z, "--rounds")==0 && i+1<argc ){
       bench.nRound = atoi(argv[++i]);
       if( bench.nRound<1 || bench.nRound>BENCH_MXROUND ) benchUsage();
     }else if( strcmp(z, "--only")==0 && i+1<argc ){
       bench.zOnly = argv[++i];
+    }else if( strcmp(z, "--match")==0 && i+1<argc ){
+      bench.zMatch = argv[++i];
     }else if( strcmp(z, "--dir")==0 && i+1<argc ){
       bench.zDir = argv[++i];
+    }else if( strcmp(z, "--write")==0 && i+1<argc ){
+      zWrite = argv[++i];
     }else{
-      for(k=0; k<BENCH_NROW && (atoi(z)!=aRow[k].iRow); k++){}
+      for(k=0; k<BENCH_NROW && strcmp(z, aRow[k].zRow)!=0; k++){}
       if( k==BENCH_NROW ) benchUsage();
       aDo[k] = 1;
       nDo++;
     }
   }
+  if( zWrite ) benchWriteBegin(zWrite);
   printf("prill %s, SQLite %s, %ld processors, in %s; %d rounds%s, medians of the ratio of %s to the"
          " table's [min..max]\n", prill_version(), sqlite3_libversion(), sysconf(_SC_NPROCESSORS_ONLN),
          bench.zDir, bench.nRound, bench.bQuick ? ", a fifth of the work" : "",
@@ -416,5 +521,6 @@ int main(int argc, char **argv){
     if( nDo==0 || aDo[k] ) aRow[k].x();
   }
   printf("%d goals met, %d missed\n", bench.nMet, bench.nMissed);
+  benchWriteEnd();
   return 0;
 }

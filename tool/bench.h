@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef sqlite3_int64 i64;
 typedef uint64_t u64;
@@ -20,10 +21,14 @@ typedef struct Bench Bench;
 struct Bench {
   const char *zDir;           /* where databases are made */
   const char *zOnly;          /* --only: run this contestant alone, or NULL */
+  const char *zMatch;         /* --match: only work whose words contain this, or NULL */
   int nRound;
   int bQuick;                 /* a fifth of the work */
   int bCpu;                   /* --cpu: processor time instead of the clock's */
+  int bFloor;                 /* --floor: a table that does nothing takes part */
+  int bBlob;                  /* values are BLOBs now, not TEXT */
   int nMet, nMissed;          /* goals */
+  FILE *pWrite;               /* --write: the table as markdown, or NULL */
 };
 extern Bench bench;
 
@@ -46,8 +51,9 @@ void benchSettle(i64 nByte);
 ** that callgrind can be told to look at nothing else. */
 i64 benchTimed(void (*x)(void*), void *p);
 
-/* One contestant's database.  zCodec NULL: the ordinary table; else a topic
-** with that compression.type.  Both are called "log". */
+/* One contestant's database.  zCodec NULL: the ordinary table; "floor": a virtual
+** table that does nothing; else a topic with that compression.type.  All are called
+** "log". */
 typedef struct BenchDb BenchDb;
 struct BenchDb {
   sqlite3 *db;
@@ -90,17 +96,16 @@ void benchReport(const char *zRow, const char *zWhat, const double *a, int n,
 double benchMedian(const double *a, int n);
 /* 1 when contestant z takes part (--only). */
 int benchTakes(const char *zCodec);
+int benchIsFloor(const char *zCodec);
+/* 1 when work described by zWhat is wanted (--match). */
+int benchMatches(const char *zWhat);
 
-/* bench_write.c, bench_read.c: the rows, by number. */
-void benchRow1(void);
-void benchRow2(void);
-void benchRow3(void);
-void benchRow9(void);
-void benchRow10(void);
-void benchRow19(void);
-void benchRow5(void);
-void benchRow6(void);
-void benchRow8(void);
-void benchRow12(void);
+/* bench_floor.c */
+int benchFloorInit(sqlite3*);
+
+/* The rows. */
+#define BENCH_ROW(zRow, xRow, zAbout) void xRow(void);
+#include "bench_rows.h"
+#undef BENCH_ROW
 
 #endif /* BENCH_H */

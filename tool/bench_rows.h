@@ -1,0 +1,17 @@
+/*
+** bench_rows.h: the rows prill-bench knows, in the order they are run.
+**
+** To add a row: write void benchRowX(void) in a file tool/bench_*.c (the
+** Makefile takes them all), give it a line here, and have it call
+** benchReport() for each number, in the words bench.c's header asks for.
+*/
+BENCH_ROW("1",  benchRow1,  "INSERT, 1,000 rows a transaction, flush=os")
+BENCH_ROW("2",  benchRow2,  "INSERT with the segment synced at COMMIT")
+BENCH_ROW("3",  benchRow3,  "INSERT with LZ4")
+BENCH_ROW("5",  benchRow5,  "scan of all values")
+BENCH_ROW("6",  benchRow6,  "count(*) and scans of offsets")
+BENCH_ROW("8",  benchRow8,  "lookups and the newest records")
+BENCH_ROW("9",  benchRow9,  "small transactions")
+BENCH_ROW("10", benchRow10, "bytes of sealed segments")
+BENCH_ROW("12", benchRow12, "open and first query")
+BENCH_ROW("19", benchRow19, "a thousand partitions")
