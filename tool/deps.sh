@@ -8,6 +8,24 @@ codec_packages="libzstd-dev zlib1g-dev libsnappy-dev"
 # To test: testfixture and its runner.
 test_packages="tcl tcl-dev libsqlite3-tcl procps util-linux"
 
+# What foreign programs the tests run prill beside, each "a test that it is
+# there | its packages": welcome, not needed, since a test without its program
+# is skipped and says so.
+foreign_packages() {
+  cat <<'END'
+command -v javac            | openjdk-17-jdk-headless
+command -v mvn              | maven
+test -x /usr/bin/python3    | python3
+/usr/bin/python3 -c "import ensurepip, pip"         | python3-venv python3-pip
+/usr/bin/python3 -c "import setuptools, wheel"      | python3-setuptools python3-wheel
+command -v g++              | g++
+command -v node             | nodejs
+command -v npm              | npm
+test -f /usr/include/node/node.h -o -f /usr/local/include/node/node.h | libnode-dev
+command -v go               | golang-go
+END
+}
+
 # missing PACKAGE...: those that are not installed, or nothing.
 missing() {
   for p in "$@"; do
@@ -43,6 +61,23 @@ install_missing() {
     return 1
   }
   installed=yes
+}
+
+# install_foreign: what foreign_packages lists and is not there, each alone, so
+# that one that cannot be had keeps no other away.
+install_foreign() {
+  command -v dpkg-query >/dev/null 2>&1 || return 0
+  as_root=
+  if [ "$(id -u)" -ne 0 ]; then
+    as_root="sudo -n"
+    sudo -n true 2>/dev/null || return 0
+  fi
+  foreign_packages | while IFS='|' read -r there packages; do
+    eval "$there" >/dev/null 2>&1 </dev/null && continue
+    echo "Installing$packages"
+    apt_install "$packages" 2>/dev/null </dev/null ||
+      echo "apt-get could not install$packages; the tests that need it are skipped"
+  done
 }
 
 # apt_install PACKAGES: with what apt knows, then once more after an update.
