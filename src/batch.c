@@ -1,7 +1,7 @@
 /*
 ** batch.c: Kafka's record batch v2 (magic 2).
 **
-** Layer 1, codec.  Calls crc32c, compress, buf.
+** Layer 1, codec.  Calls crc32c, compress, record, buf.
 **
 ** Bytes owned, all integers big-endian:
 **
@@ -92,6 +92,45 @@ int prillBatchRecords(const u8 *a, const PrillBatch *p, PrillBuf *pOut,
   *paRec = aRec;
   *pnRec = nRec;
   return rc;
+}
+
+int prillBatchVet(const u8 *a, i64 n, PrillBatch *p, PrillBuf *pOut, i64 *piMinTs, i64 *piMaxTs){
+  const u8 *aRec, *aEnd;
+  i64 nRec = 0, i;
+  int rc = prillBatchHeader(a, n, p);
+  if( rc!=SQLITE_OK ) return rc;
+  if( p->nByte!=n || p->nRec<1 || p->dLast!=p->nRec-1 ) return PRILL_CORRUPT;
+  rc = prillBatchCheck(a, p);
+  if( rc==SQLITE_OK ) rc = prillBatchRecords(a, p, pOut, &aRec, &nRec);
+  if( rc==SQLITE_TOOBIG ) rc = PRILL_CORRUPT;
+  if( rc!=SQLITE_OK ) return rc;
+  aEnd = aRec+nRec;
+  *piMinTs = PRILL_I64MAX;
+  *piMaxTs = PRILL_I64MIN;
+  for(i=0; i<p->nRec; i++){
+    PrillRecord r;
+    i64 nByte = prillRecordDecode(aRec, aEnd, p->iBase, p->iBaseTs, &r);
+    if( nByte==0 || r.iOff!=p->iBase+i ) return PRILL_CORRUPT;
+    if( p->mAttr & PRILL_ATTR_APPENDTIME ) r.iTs = p->iMaxTs;
+    if( r.iTs<*piMinTs ) *piMinTs = r.iTs;
+    if( r.iTs>*piMaxTs ) *piMaxTs = r.iTs;
+    aRec += nByte;
+  }
+  return aRec==aEnd ? SQLITE_OK : PRILL_CORRUPT;
+}
+
+void prillBatchStamp(u8 *a, PrillBatch *p, i64 iMaxTs, int bAppend){
+  p->iMaxTs = iMaxTs;
+  if( bAppend ) p->mAttr |= PRILL_ATTR_APPENDTIME;
+  prillPut16(a+21, (u16)p->mAttr);
+  prillPut64(a+35, iMaxTs);
+  p->iCrc = prillCrc32c(0, a+21, p->nByte-21);
+  prillPut32(a+17, p->iCrc);
+}
+
+void prillBatchPlace(u8 *a, i64 iBase, i32 iEpoch){
+  prillPut64(a, iBase);
+  prillPut32(a+12, (u32)iEpoch);
 }
 
 /* Write the 61 bytes of *p at a, iCrc as it stands in *p. */

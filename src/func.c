@@ -1,6 +1,7 @@
 /*
 ** func.c: the SQL functions prill_version, prill_partition, prill_offset,
-** prill_debug, prill_maintain and prill_check.
+** prill_debug, prill_maintain and prill_check; and prill_connection, by which
+** the C interface finds what belongs to a sqlite3*.
 **
 ** Layer 5, sql.  Calls store, part, stage, trim and check.
 **
@@ -33,6 +34,27 @@ static void funcFail(sqlite3_context *pCtx, PrillConn *p, int rc){
 static void funcVersion(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg){
   (void)nArg; (void)apArg;
   sqlite3_result_text(pCtx, PRILL_VERSION, -1, SQLITE_STATIC);
+}
+
+/* prill_connection(X): X is a pointer made by prillConnOf below, which gets the
+** connection's PrillConn.  To SQL, whose values are never such a pointer, the
+** function answers NULL. */
+#define FUNC_POINTER "prill_connection"
+static void funcConnection(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg){
+  PrillConn **pp = (PrillConn**)sqlite3_value_pointer(apArg[0], FUNC_POINTER);
+  (void)nArg;
+  if( pp ) *pp = (PrillConn*)sqlite3_user_data(pCtx);
+}
+
+int prillConnOf(sqlite3 *db, PrillConn **pp){
+  sqlite3_stmt *pStmt = 0;
+  int rc;
+  *pp = 0;
+  rc = sqlite3_prepare_v2(db, "SELECT prill_connection(?1)", -1, &pStmt, 0);
+  if( rc==SQLITE_OK ) rc = sqlite3_bind_pointer(pStmt, 1, pp, FUNC_POINTER, 0);
+  if( rc==SQLITE_OK ) (void)sqlite3_step(pStmt);
+  if( rc==SQLITE_OK ) rc = sqlite3_finalize(pStmt); else sqlite3_finalize(pStmt);
+  return rc==SQLITE_OK && *pp==0 ? SQLITE_ERROR : rc;
 }
 
 /* prill_partition() and prill_offset(): where this connection's last INSERT
@@ -211,6 +233,7 @@ int prillFuncInit(PrillConn *pConn){
     {"prill_version", 0, SQLITE_INNOCUOUS, funcVersion},
     {"prill_partition", 0, SQLITE_INNOCUOUS, funcPartition},
     {"prill_offset", 0, SQLITE_INNOCUOUS, funcOffset},
+    {"prill_connection", 1, SQLITE_DIRECTONLY, funcConnection},
     {"prill_debug", 0, SQLITE_DIRECTONLY, funcDebug},
     {"prill_maintain", 0, SQLITE_DIRECTONLY, funcMaintain},
     {"prill_maintain", 1, SQLITE_DIRECTONLY, funcMaintain},

@@ -47,7 +47,7 @@ static void mainUnregister(sqlite3 *db){
     "prill_batches", "prill_config"
   };
   static const struct { const char *zName; int nArg; } aFunc[] = {
-    {"prill_version", 0}, {"prill_partition", 0}, {"prill_offset", 0}, {"prill_debug", 0},
+    {"prill_version", 0}, {"prill_partition", 0}, {"prill_offset", 0}, {"prill_connection", 1}, {"prill_debug", 0},
     {"prill_maintain", 0}, {"prill_maintain", 1}, {"prill_check", 0}, {"prill_check", 1}
   };
   size_t i;

@@ -248,6 +248,17 @@ struct PrillBatch {
 int prillBatchHeader(const u8 *a, i64 n, PrillBatch*);
 /* CRC of a whole batch of p->nByte bytes at a: SQLITE_OK or CORRUPT_VTAB. */
 int prillBatchCheck(const u8 *a, const PrillBatch *p);
+/* Are a[0..n) one batch that a log may keep as it is?  Header, CRC, at least
+** one record, offsets 0,1,2,.. from the base without holes, records that
+** decompress (into *pOut, emptied first) and fill it exactly.  *p is the header,
+** *piMinTs and *piMaxTs the least and greatest timestamp of the records.
+** SQLITE_CORRUPT_VTAB when not; SQLITE_MISMATCH for a codec this build lacks. */
+int prillBatchVet(const u8 *a, i64 n, PrillBatch *p, PrillBuf *pOut, i64 *piMinTs, i64 *piMaxTs);
+/* Set the greatest timestamp of a whole batch and, with bAppend, that it is the
+** time of appending; the CRC follows. */
+void prillBatchStamp(u8 *a, PrillBatch *p, i64 iMaxTs, int bAppend);
+/* Set base offset and leader epoch: no CRC changes. */
+void prillBatchPlace(u8 *a, i64 iBase, i32 iEpoch);
 /* The records of a whole batch at a, decompressed into *pOut where need be
 ** (emptied first), *paRec and *pnRec pointing into a[] or pOut->a. */
 int prillBatchRecords(const u8 *a, const PrillBatch *p, PrillBuf *pOut,

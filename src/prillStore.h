@@ -76,11 +76,13 @@ struct PrillSeg {
 
 /* Records of one partition with consecutive offsets, in memory: a piece of
 ** the tail or of a stage.  buf holds encoded records without a batch header,
-** deltas against iBase and iBaseTs.  Reference counted; bytes only grow. */
+** deltas against iBase and iBaseTs; or, with bBatch, one whole batch that is
+** kept as its producer made it.  Reference counted; bytes only grow. */
 struct PrillChunk {
   int nRef;
   i32 nRec;
   u8 bGone;               /* taken back by a rollback: open scans end here */
+  u8 bBatch;              /* buf is a whole batch, header and all: never re-batched */
   i64 iEpoch;
   i64 iBase, iNext;       /* first offset, and the one after the last */
   i64 iBaseTs, iMaxTs, iMinTs;
@@ -91,6 +93,14 @@ PrillChunk *prillChunkRef(PrillChunk*);
 void prillChunkUnref(PrillChunk*);                     /* NULL is harmless */
 /* Append one record; p->iOff is iNext. */
 void prillChunkAppend(int *pRc, PrillChunk*, const PrillRecord *p);
+/* A chunk of one whole batch, its offset and epoch as they stand in the bytes,
+** which are copied.  The caller knows that it is one; SQLITE_CORRUPT_VTAB when
+** its header cannot be or has no records. */
+PrillChunk *prillChunkBatch(int *pRc, const u8 *a, i64 n, i64 iMinTs);
+/* The records of a chunk: a header for them, and their bytes, in the chunk or
+** in *pOut.  SQLITE_CORRUPT_VTAB when a whole batch does not decompress,
+** SQLITE_MISMATCH for a codec this build lacks. */
+int prillChunkRecords(const PrillChunk*, PrillBatch*, PrillBuf *pOut, const u8 **paRec, i64 *pnRec);
 
 /* Reference counted: its topic, a stage and every scan hold it. */
 struct PrillPart {
@@ -347,6 +357,19 @@ int prillFramePut(PrillStore*, i64 iSlot, const PrillBuf*);
 ** and returned in pRec->iOff.  The partition must be current (after Begin).
 ** SQLITE_TOOBIG when larger than max.message.bytes.  Runs no SQL that writes. */
 int prillStageAppend(PrillPart*, PrillRecord *pRec);
+/* Append one batch as its producer made it: it is stored, spilled and served
+** byte for byte but for base offset and leader epoch, which lie outside its
+** CRC, and is never joined with others or split.  *piOff: its base offset.
+**
+** WHO CHECKS WHAT.  The caller, before it holds the write lock: that the bytes
+** are one batch fit to keep (prillBatchVet, which gives *pB and the least and
+** greatest timestamp), and, in this transaction, its sequence
+** (prillProducerCheck).  Here: that it is no larger than max.message.bytes
+** (SQLITE_TOOBIG), and of no kind that only the log makes (control, delete
+** horizon: SQLITE_MISUSE).  Here too: where the topic has LogAppendTime, or the
+** header's greatest timestamp is not iMaxTs, header and CRC are put right.
+** The bytes are copied.  Runs no SQL that writes. */
+int prillStageBatch(PrillPart*, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff);
 /* Bytes and records staged and not yet committed, for prill_debug(). */
 i64 prillStageBytes(PrillStore*);
 
@@ -469,6 +492,9 @@ int prillVtabStoreJoin(PrillStore*);
 int prillVtabTopicInit(PrillConn*);
 int prillVtabAdminInit(PrillConn*);
 int prillFuncInit(PrillConn*);
+/* The PrillConn of a connection: borrowed.  SQLITE_ERROR when prill is not
+** registered with it; else the error of asking. */
+int prillConnOf(sqlite3 *db, PrillConn **pp);
 /* +1 reference, for a module's or function's pAux; prillConnUnref is the
 ** destructor. */
 void *prillConnRef(PrillConn*);

@@ -360,6 +360,14 @@ static int scanHeader(PrillScan *p, i64 iPos, PrillBatch *pB){
   return SQLITE_OK;
 }
 
+static int scanCodec(PrillScan *p, const PrillBatch *pB){
+  PrillPart *pPart = p->pPart;
+  const char *z = prillCodecName(pB->mAttr&PRILL_ATTR_CODEC);
+  return prillError(pPart->pStore->pConn, SQLITE_ERROR, "topic %s partition %d: a batch is compressed with"
+      " %s, which this build of prill cannot read", pPart->pTopic ? pPart->pTopic->zName : "?", pPart->iPart,
+      z ? z : "?");
+}
+
 /* Use the page: begin at the first record wanted. */
 static int scanUsePage(PrillScan *p){
   PrillPage *pPage = p->pPage;
@@ -387,11 +395,7 @@ static int scanBody(PrillScan *p, const PrillBatch *pB){
   if( prillBatchCheck(a, pB)!=SQLITE_OK ) return scanBad(p, "checksum");
   rc = prillBatchRecords(a, pB, &p->out, &aRec, &nRec);
   if( rc==SQLITE_NOMEM ) return rc;
-  if( rc==SQLITE_MISMATCH ){
-    return prillError(p->pPart->pStore->pConn, SQLITE_ERROR, "topic %s partition %d: a batch is compressed with"
-        " %s, which this build of prill cannot read", p->pPart->pTopic ? p->pPart->pTopic->zName : "?",
-        p->pPart->iPart, prillCodecName(pB->mAttr&PRILL_ATTR_CODEC) ? prillCodecName(pB->mAttr&PRILL_ATTR_CODEC) : "?");
-  }
+  if( rc==SQLITE_MISMATCH ) return scanCodec(p, pB);
   if( rc!=SQLITE_OK ) return scanBad(p, "its records do not decompress");
   if( p->nLoaded++==0 && !p->bStream && !(p->bLoss && pSeg->bActive) ){
     PrillBuf *pBuf = aRec==p->out.a ? &p->out : &p->read;
@@ -428,22 +432,29 @@ static void scanVirtual(PrillScan *p, i64 iFrom, i64 iEnd){
   p->iVirtualEnd = PRILL_MIN(iEnd, p->r.iTo+1);
 }
 
-/* A batch of records in memory. */
-static void scanChunkBatch(PrillScan *p, PrillChunk *pChunk, i64 iNext){
-  memset(&p->b, 0, sizeof(p->b));
-  p->b.iBase = pChunk->iBase;
-  p->b.nByte = pChunk->buf.n + PRILL_BATCH_HDR;
-  p->b.iEpoch = (i32)pChunk->iEpoch;
-  p->b.dLast = (i32)(iNext - pChunk->iBase) - 1;
-  p->b.nRec = p->b.dLast+1;
-  p->b.iBaseTs = pChunk->iBaseTs;
-  p->b.iMaxTs = pChunk->iMaxTs;
-  p->b.iProducer = p->b.iProducerEpoch = p->b.iSeq = -1;
-  p->a = pChunk->buf.a;
-  p->aEnd = pChunk->buf.a + pChunk->buf.n;
+static int scanChunkBad(PrillScan *p, int rc){
+  PrillPart *pPart = p->pPart;
+  const char *zTopic = pPart->pTopic ? pPart->pTopic->zName : "?";
+  if( rc==SQLITE_NOMEM ) return rc;
+  if( rc==SQLITE_MISMATCH ) return scanCodec(p, &p->b);
+  return prillError(pPart->pStore->pConn, PRILL_CORRUPT, "topic %s partition %d: its tail is damaged;"
+      " restore the database from a backup", zTopic, pPart->iPart);
+}
+
+/* A batch of records in memory, those before iNext. */
+static int scanChunkBatch(PrillScan *p, PrillChunk *pChunk, i64 iNext){
+  i64 nRec = 0;
+  int rc = prillChunkRecords(pChunk, &p->b, &p->out, &p->a, &nRec);
+  if( rc!=SQLITE_OK ) return scanChunkBad(p, rc);
+  if( !pChunk->bBatch ){
+    p->b.dLast = (i32)(iNext - pChunk->iBase) - 1;
+    p->b.nRec = p->b.dLast+1;
+  }
+  p->aEnd = p->a + nRec;
   p->aOld = p->a;
   p->nLeft = p->b.nRec;
   p->bBatch = 1;
+  return SQLITE_OK;
 }
 
 /* Advance within the segments to the next wanted batch.  SQLITE_ROW, DONE when
@@ -496,11 +507,12 @@ static int scanNextChunk(PrillScan *p){
     if( pChunk->bGone || pChunk->iBase>p->r.iTo ) break;                  /* I2 */
     p->iChunk++;
     if( iNext<=p->r.iFrom || pChunk->iMaxTs<p->r.iTsFrom || pChunk->iMinTs>p->r.iTsTo ) continue;
-    if( p->r.bOffsets ){
+    if( p->r.bOffsets && (!pChunk->bBatch || pChunk->nRec==iNext-pChunk->iBase) ){
       scanVirtual(p, pChunk->iBase, iNext);
     }else{
+      int rc = scanChunkBatch(p, pChunk, iNext);
+      if( rc!=SQLITE_OK ) return rc;
       p->bVirtual = 0;
-      scanChunkBatch(p, pChunk, iNext);
     }
     return SQLITE_ROW;
   }
@@ -512,9 +524,7 @@ static int scanNextChunk(PrillScan *p){
 static int scanDecode(PrillScan *p, PrillRecord *pRec){
   i64 n = prillRecordDecode(p->a, p->aEnd, p->b.iBase, p->b.iBaseTs, pRec);
   if( n==0 || pRec->iOff<p->b.iBase || pRec->iOff>p->b.iBase+p->b.dLast ){
-    if( p->iSeg<p->nSeg ) return scanBad(p, "a record is malformed");
-    return prillError(p->pPart->pStore->pConn, PRILL_CORRUPT, "topic %s partition %d: its tail is damaged;"
-        " restore the database from a backup", p->pPart->pTopic ? p->pPart->pTopic->zName : "?", p->pPart->iPart);
+    return p->iSeg<p->nSeg ? scanBad(p, "a record is malformed") : scanChunkBad(p, SQLITE_CORRUPT);
   }
   if( p->b.mAttr & PRILL_ATTR_APPENDTIME ) pRec->iTs = p->b.iMaxTs;
   p->a += n;
@@ -681,8 +691,8 @@ static int scanPrevBatch(PrillScan *p){
     int rc;
     if( pChunk->bGone || pChunk->iBase>p->r.iTo || iNext<=p->r.iFrom
      || pChunk->iMaxTs<p->r.iTsFrom || pChunk->iMinTs>p->r.iTsTo ) continue;
-    scanChunkBatch(p, pChunk, iNext);
-    rc = scanListRecords(p);
+    rc = scanChunkBatch(p, pChunk, iNext);
+    if( rc==SQLITE_OK ) rc = scanListRecords(p);
     return rc==SQLITE_OK ? SQLITE_ROW : rc;
   }
   return p->iSeg>=0 ? scanPrevSegBatch(p) : SQLITE_DONE;
@@ -699,8 +709,10 @@ static int scanNextDesc(PrillScan *p, PrillRecord *pRec){
         /* The chunk's bytes may have moved since. */
         i64 iNext;
         PrillChunk *pChunk = scanChunk(p, p->iChunk, &iNext);
-        a = pChunk->buf.a;
-        p->aEnd = a + pChunk->buf.n;
+        if( !pChunk->bBatch ){
+          a = pChunk->buf.a;
+          p->aEnd = a + pChunk->buf.n;
+        }
       }
       p->a = a + iStart;
       rc = scanDecode(p, pRec);
@@ -722,12 +734,14 @@ int prillScanNext(PrillScan *p, PrillRecord *pRec){
     /* A chunk that this transaction appends to may have moved. */
     i64 iNext;
     PrillChunk *pChunk = scanChunk(p, p->iChunk-1, &iNext);
-    if( p->aEnd!=pChunk->buf.a+pChunk->buf.n ){
-      i64 iAt = p->a - p->aOld;
-      p->a = pChunk->buf.a + iAt;
-      p->aEnd = pChunk->buf.a + pChunk->buf.n;
+    if( !pChunk->bBatch ){
+      if( p->aEnd!=pChunk->buf.a+pChunk->buf.n ){
+        i64 iAt = p->a - p->aOld;
+        p->a = pChunk->buf.a + iAt;
+        p->aEnd = pChunk->buf.a + pChunk->buf.n;
+      }
+      p->aOld = pChunk->buf.a;
     }
-    p->aOld = pChunk->buf.a;
   }
   return scanNextAsc(p, pRec);
 }
@@ -759,18 +773,17 @@ const PrillBatch *prillScanBatch(PrillScan *p){
 ** Whole batches.
 */
 
-/* A chunk as the batch it would be, not compressed. */
+/* A chunk as the batch it is, or would be, not compressed. */
 static int scanEncodeChunk(PrillChunk *pChunk, PrillBatch *pHdr, PrillBuf *pBuf){
+  const u8 *aRec;
+  i64 nRec;
   int rc = SQLITE_OK;
-  memset(pHdr, 0, sizeof(*pHdr));
-  pHdr->iBase = pChunk->iBase;
-  pHdr->iEpoch = (i32)pChunk->iEpoch;
-  pHdr->dLast = pChunk->nRec-1;
-  pHdr->nRec = pChunk->nRec;
-  pHdr->iBaseTs = pChunk->iBaseTs;
-  pHdr->iMaxTs = pChunk->iMaxTs;
-  pHdr->iProducer = pHdr->iProducerEpoch = pHdr->iSeq = -1;
-  prillBatchEncode(&rc, pBuf, pHdr, PRILL_NONE, pChunk->buf.a, pChunk->buf.n);
+  if( pChunk->bBatch ){
+    prillBufAppend(&rc, pBuf, pChunk->buf.a, pChunk->buf.n);
+    return rc==SQLITE_OK ? prillBatchHeader(pBuf->a, pBuf->n, pHdr) : rc;
+  }
+  rc = prillChunkRecords(pChunk, pHdr, pBuf, &aRec, &nRec);
+  prillBatchEncode(&rc, pBuf, pHdr, PRILL_NONE, aRec, nRec);
   return rc;
 }
 
@@ -814,6 +827,7 @@ int prillScanBatchAt(
     *piWhere = 1;
     *piPos = 0;
     rc = scanEncodeChunk(pChunk, pHdr, pBuf);
+    if( rc==SQLITE_OK ) *pbValid = prillBatchCheck(pBuf->a, pHdr)==SQLITE_OK;
     prillScanClose(p);
     return rc==SQLITE_OK ? SQLITE_ROW : rc;
   }

@@ -303,6 +303,16 @@ static PrillChunk *stageNewChunk(int *pRc, PrillWrite *w, i64 iTs){
   return p;
 }
 
+/* The write has grown: to the segment with it, when it or the stage is large
+** enough. */
+static int stageGrown(PrillStage *p, PrillWrite *w){
+  int bOs = p->pStore->eFlush==PRILL_FLUSH_OS;
+  int rc = SQLITE_OK;
+  if( !w->bDirect && w->nRaw>=(bOs ? prillLimit.szDirectOs : prillLimit.szDirect) ) rc = stageDirect(p, w);
+  if( rc==SQLITE_OK && p->nByte>prillLimit.szStage ) rc = stageEarly(p);
+  return rc;
+}
+
 int prillStageAppend(PrillPart *pPart, PrillRecord *pRec){
   PrillStore *pStore = pPart->pStore;
   PrillStage *p = pStore->pStage;
@@ -319,7 +329,7 @@ int prillStageAppend(PrillPart *pPart, PrillRecord *pRec){
   if( nRec+PRILL_BATCH_HDR>pPart->pTopic->cfg.szMessage ) return SQLITE_TOOBIG;  /* as of now */
   p->bSynced = 0;
   pRun = w->iRun>=p->iTop && w->iRun>=0 ? &p->aRun[w->iRun] : 0;
-  if( pRun && pRun->pChunk && pRun->pChunk->buf.n+nRec>pCfg->szBatch ){
+  if( pRun && pRun->pChunk && (pRun->pChunk->bBatch || pRun->pChunk->buf.n+nRec>pCfg->szBatch) ){
     if( w->bDirect ){
       rc = stageEncode(p, w);
       pRun = &p->aRun[w->iRun];
@@ -340,13 +350,54 @@ int prillStageAppend(PrillPart *pPart, PrillRecord *pRec){
   pRun->iNext = ++w->iNext;
   w->nRaw += nRec;
   p->nByte += nRec;
-  if( pStore->zDir ){
-    if( !w->bDirect && w->nRaw>=(pStore->eFlush==PRILL_FLUSH_OS ? prillLimit.szDirectOs : prillLimit.szDirect) ){
-      rc = stageDirect(p, w);
-    }
-    if( rc==SQLITE_OK && p->nByte>prillLimit.szStage ) rc = stageEarly(p);
+  return pStore->zDir ? stageGrown(p, w) : SQLITE_OK;
+}
+
+/* A chunk of the batch at a, where it will stand and stamped as the topic wants. */
+static PrillChunk *stageBatchChunk(int *pRc, PrillWrite *w, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs){
+  PrillChunk *p = prillChunkBatch(pRc, a, pB->nByte, iMinTs);
+  PrillBatch b = *pB;
+  if( p==0 ) return 0;
+  p->iBase = w->iNext;
+  p->iNext = w->iNext + b.dLast + 1;
+  p->iEpoch = w->x.iEpoch;
+  prillBatchPlace(p->buf.a, p->iBase, (i32)p->iEpoch);
+  if( w->pTopic->cfg.bAppendTime ){
+    p->iMinTs = p->iMaxTs = prillNow(w->pPart->pStore->pVfs);
+    prillBatchStamp(p->buf.a, &b, p->iMaxTs, 1);
+  }else if( b.iMaxTs!=iMaxTs ){
+    p->iMaxTs = iMaxTs;
+    prillBatchStamp(p->buf.a, &b, iMaxTs, 0);
   }
-  return rc;
+  return p;
+}
+
+int prillStageBatch(PrillPart *pPart, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff){
+  PrillStore *pStore = pPart->pStore;
+  PrillStage *p = pStore->pStage;
+  PrillWrite *w;
+  PrillRun *pRun = 0;
+  PrillChunk *pChunk;
+  int rc = SQLITE_OK;
+  assert( p!=0 );
+  w = stageWrite(&rc, pPart);
+  if( rc!=SQLITE_OK ) return rc;
+  if( pB->nByte>pPart->pTopic->cfg.szMessage ) return SQLITE_TOOBIG;
+  if( pB->mAttr & (PRILL_ATTR_CONTROL|PRILL_ATTR_HORIZON) ) return SQLITE_MISUSE;
+  p->bSynced = 0;
+  if( w->bDirect ){
+    rc = stageEncode(p, w);
+    if( w->iRun>=p->iTop && w->iRun>=0 ) pRun = &p->aRun[w->iRun];
+  }
+  if( pRun==0 ) pRun = stageNewRun(&rc, p, w);
+  pChunk = stageBatchChunk(&rc, w, a, pB, iMinTs, iMaxTs);
+  if( pChunk==0 ) return rc;
+  pRun->pChunk = pChunk;
+  *piOff = pChunk->iBase;
+  pRun->iNext = w->iNext = pChunk->iNext;
+  w->nRaw += pB->nByte;
+  p->nByte += pB->nByte;
+  return pStore->zDir ? stageGrown(p, w) : SQLITE_OK;
 }
 
 /**************************************************************************
@@ -557,11 +608,15 @@ static int stageFoldPart(PrillStage *p, PrillPart *pPart){
   for(i=0; rc==SQLITE_OK && i<pPart->nTail; i++){
     PrillChunk *pIn = pPart->apTail[i];
     const u8 *a = pIn->buf.a, *aEnd = a+pIn->buf.n;
-    if( pWork && (pWork->iNext!=pIn->iBase || pWork->iEpoch!=pIn->iEpoch
+    if( pWork && (pIn->bBatch || pWork->iNext!=pIn->iBase || pWork->iEpoch!=pIn->iEpoch
      || pWork->buf.n+pIn->buf.n>pPart->pTopic->cfg.szBatch) ){
       prillFrameAdd(&rc, &p->frame, pPart->iPid, pWork);
       prillChunkUnref(pWork);
       pWork = 0;
+    }
+    if( pIn->bBatch ){
+      prillFrameAdd(&rc, &p->frame, pPart->iPid, pIn);
+      continue;
     }
     if( pWork==0 ) pWork = prillChunkNew(&rc, pIn->iBase, pIn->iBaseTs, pIn->iEpoch);
     while( rc==SQLITE_OK && a<aEnd ){

@@ -15,7 +15,8 @@
 **         5..12  turn
 **         then for each chunk of records:
 **           uvarint  pid           number of the partition in the store
-**           uvarint  kind          0: records without a batch header
+**           uvarint  kind          0: records without a batch header; 1: a
+**                                  whole batch, below
 **           varint   first offset
 **           varint   leader epoch
 **           uvarint  records       >= 1; offsets are consecutive
@@ -24,6 +25,10 @@
 **           varint   least timestamp - base timestamp
 **           uvarint  bytes
 **           bytes    records as in a batch, deltas against offset and timestamp
+**         and of kind 1, whose header says the rest:
+**           varint   least timestamp
+**           uvarint  bytes
+**           bytes    the batch as it will stand in the segment
 **
 **   I1  The frames of the ring are slots 0..n-1, all of slot 0's turn; a row
 **       with another turn ends it.
@@ -66,6 +71,45 @@ void prillChunkUnref(PrillChunk *p){
     prillBufFree(&p->buf);
     sqlite3_free(p);
   }
+}
+
+PrillChunk *prillChunkBatch(int *pRc, const u8 *a, i64 n, i64 iMinTs){
+  PrillChunk *p;
+  PrillBatch b;
+  if( *pRc==SQLITE_OK ) *pRc = prillBatchHeader(a, n, &b);
+  if( *pRc==SQLITE_OK && (b.nByte!=n || b.nRec<1 || b.iBase>((i64)1<<48)-1-b.dLast) ) *pRc = PRILL_CORRUPT;
+  p = *pRc==SQLITE_OK ? prillChunkNew(pRc, b.iBase, b.iBaseTs, b.iEpoch) : 0;
+  if( p==0 ) return 0;
+  p->bBatch = 1;
+  p->nRec = b.nRec;
+  p->iNext = b.iBase + b.dLast + 1;
+  p->iMaxTs = b.iMaxTs;
+  p->iMinTs = iMinTs;
+  prillBufAppend(pRc, &p->buf, a, n);
+  if( *pRc==SQLITE_OK ) return p;
+  prillChunkUnref(p);
+  return 0;
+}
+
+int prillChunkRecords(const PrillChunk *p, PrillBatch *pB, PrillBuf *pOut, const u8 **paRec, i64 *pnRec){
+  int rc;
+  if( p->bBatch ){
+    rc = prillBatchHeader(p->buf.a, p->buf.n, pB);
+    if( rc==SQLITE_OK ) rc = prillBatchRecords(p->buf.a, pB, pOut, paRec, pnRec);
+    return rc==SQLITE_TOOBIG ? PRILL_CORRUPT : rc;
+  }
+  memset(pB, 0, sizeof(*pB));
+  pB->iBase = p->iBase;
+  pB->nByte = p->buf.n + PRILL_BATCH_HDR;
+  pB->iEpoch = (i32)p->iEpoch;
+  pB->dLast = p->nRec-1;
+  pB->nRec = p->nRec;
+  pB->iBaseTs = p->iBaseTs;
+  pB->iMaxTs = p->iMaxTs;
+  pB->iProducer = pB->iProducerEpoch = pB->iSeq = -1;
+  *paRec = p->buf.a;
+  *pnRec = p->buf.n;
+  return SQLITE_OK;
 }
 
 void prillChunkAppend(int *pRc, PrillChunk *p, const PrillRecord *pRec){
@@ -206,7 +250,13 @@ void prillFrameBegin(int *pRc, PrillBuf *pBuf, i64 iTurn){
 
 void prillFrameAdd(int *pRc, PrillBuf *pBuf, int iPid, const PrillChunk *p){
   prillBufUvarint(pRc, pBuf, (u64)iPid);
-  prillBufUvarint(pRc, pBuf, 0);
+  prillBufUvarint(pRc, pBuf, p->bBatch);
+  if( p->bBatch ){
+    prillBufVarint(pRc, pBuf, p->iMinTs);
+    prillBufUvarint(pRc, pBuf, (u64)p->buf.n);
+    prillBufAppend(pRc, pBuf, p->buf.a, p->buf.n);
+    return;
+  }
   prillBufVarint(pRc, pBuf, p->iBase);
   prillBufVarint(pRc, pBuf, p->iEpoch);
   prillBufUvarint(pRc, pBuf, (u64)p->nRec);
@@ -249,14 +299,25 @@ static int tailVarint(const u8 **pa, const u8 *aEnd, i64 *pOut){
   return n==0;
 }
 
+/* A whole batch at *pa, after its kind.  Returns 1 when malformed. */
+static int tailBatch(int *pRc, const u8 **pa, const u8 *aEnd, PrillChunk **pp){
+  i64 iMinTs, nByte;
+  if( tailVarint(pa, aEnd, &iMinTs) || tailUvarint(pa, aEnd, aEnd-*pa, &nByte) || nByte>aEnd-*pa ) return 1;
+  *pp = prillChunkBatch(pRc, *pa, nByte, iMinTs);
+  *pa += nByte;
+  if( (*pRc&0xff)!=SQLITE_CORRUPT ) return 0;
+  *pRc = SQLITE_OK;
+  return 1;
+}
+
 /* The next chunk of a frame at *pa.  Returns 1 when malformed. */
 static int tailChunk(int *pRc, const u8 **pa, const u8 *aEnd, i64 *piPid, PrillChunk **pp){
   i64 iKind, iBase, iEpoch, nRec, iBaseTs, dMax, dMin, nByte;
   PrillChunk *p;
   *pp = 0;
-  if( tailUvarint(pa, aEnd, 0x7fffffff, piPid)
-   || tailUvarint(pa, aEnd, 0, &iKind)
-   || tailVarint(pa, aEnd, &iBase)
+  if( tailUvarint(pa, aEnd, 0x7fffffff, piPid) || tailUvarint(pa, aEnd, 1, &iKind) ) return 1;
+  if( iKind==1 ) return tailBatch(pRc, pa, aEnd, pp);
+  if( tailVarint(pa, aEnd, &iBase)
    || tailVarint(pa, aEnd, &iEpoch)
    || tailUvarint(pa, aEnd, 0x7fffffff, &nRec)
    || tailVarint(pa, aEnd, &iBaseTs)

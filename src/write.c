@@ -195,13 +195,11 @@ static int writeRoom(PrillWrite *w, i64 nByte, const PrillBatch *pB){
   return bRoll ? writeRoll(w, pB->iBase, pB->iBaseTs) : SQLITE_OK;
 }
 
-/* One chunk as one batch. */
-static int writeBatch(PrillWrite *w, const PrillChunk *pChunk){
+/* The records of a chunk as one batch into w->buf. */
+static int writeEncode(PrillWrite *w, const PrillChunk *pChunk, i64 *pnByte){
   const PrillConfig *pCfg = &w->pTopic->cfg;
   int eCodec = pCfg->eCompress==PRILL_PRODUCER ? PRILL_LZ4 : pCfg->eCompress;
-  PrillWriteSeg *pSeg;
   PrillBatch b;
-  i64 iPos, nBefore;
   int rc;
   memset(&b, 0, sizeof(b));
   b.iBase = pChunk->iBase;
@@ -217,13 +215,28 @@ static int writeBatch(PrillWrite *w, const PrillChunk *pChunk){
   b.iSeq = -1;
   b.nRec = pChunk->nRec;
   rc = writeRoom(w, PRILL_BATCH_HDR+pChunk->buf.n, &b);
-  nBefore = w->buf.n;
   prillBatchEncode(&rc, &w->buf, &b, eCodec, pChunk->buf.a, pChunk->buf.n);
-  if( rc!=SQLITE_OK ){
-    w->buf.n = nBefore;
-    return rc;
-  }
-  w->pPart->pStore->pStage->nByte += b.nByte;
+  *pnByte = b.nByte;
+  return rc;
+}
+
+/* A whole batch, as it is, into w->buf. */
+static int writeVerbatim(PrillWrite *w, const PrillChunk *pChunk, i64 *pnByte){
+  PrillBatch b;
+  int rc = prillBatchHeader(pChunk->buf.a, pChunk->buf.n, &b);
+  if( rc==SQLITE_OK ) rc = writeRoom(w, pChunk->buf.n, &b);
+  prillBufAppend(&rc, &w->buf, pChunk->buf.a, pChunk->buf.n);
+  *pnByte = pChunk->buf.n;
+  return rc;
+}
+
+/* One chunk as one batch. */
+static int writeBatch(PrillWrite *w, const PrillChunk *pChunk){
+  PrillWriteSeg *pSeg;
+  i64 iPos, nByte = 0;
+  int rc = pChunk->bBatch ? writeVerbatim(w, pChunk, &nByte) : writeEncode(w, pChunk, &nByte);
+  if( rc!=SQLITE_OK ) return rc;
+  w->pPart->pStore->pStage->nByte += nByte;
   pSeg = &w->aSeg[w->nSeg-1];
   iPos = w->x.nByte;
   if( iPos==0 || pChunk->iMaxTs>w->x.iMaxTs ){
@@ -242,8 +255,8 @@ static int writeBatch(PrillWrite *w, const PrillChunk *pChunk){
       prillIndexAdd(&rc, &pSeg->index, pChunk->iBase, pChunk->iNext-1, iPos, w->x.iMaxTs);
     }
   }
-  w->x.nByte += b.nByte;
-  w->x.nAllByte += b.nByte;
+  w->x.nByte += nByte;
+  w->x.nAllByte += nByte;
   w->x.nRec += pChunk->nRec;
   w->x.nAllRec += pChunk->nRec;
   w->x.iSegEnd = pChunk->iNext;
@@ -281,8 +294,8 @@ int prillWriteChunks(PrillWrite *w, PrillChunk **apChunk, int nChunk){
   int i;
   int rc = SQLITE_OK;
   for(i=0; rc==SQLITE_OK && i<nChunk; i++){
-    if( apChunk[i]->buf.n*2>=w->pTopic->cfg.szBatch || (nChunk==1 && apChunk[i]->nRec>0) ){
-      /* Large enough to stand as a batch of its own. */
+    if( apChunk[i]->bBatch || apChunk[i]->buf.n*2>=w->pTopic->cfg.szBatch || (nChunk==1 && apChunk[i]->nRec>0) ){
+      /* A batch already, or large enough to be one. */
       if( pWork ) rc = writeBatch(w, pWork);
       prillChunkUnref(pWork);
       pWork = 0;
