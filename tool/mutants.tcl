@@ -104,7 +104,7 @@ foreach m [read_mutants $top/test/mutants.txt] {
 
 file delete -force $scratch/tree
 file mkdir $scratch/tree $scratch/build
-foreach f {configure Makefile.in src test tool doc README.md} {
+foreach f {configure Makefile.in src ext test tool doc README.md} {
   if {[file exists $top/$f]} { exec cp -pR $top/$f $scratch/tree/$f }
 }
 cd $scratch/build
