@@ -182,6 +182,8 @@ int prillFileOpen(
   if( rc!=SQLITE_OK ){
     prillFileClose(p);
     p = 0;
+  }else{
+    prillFileIdent(zPath, p->aIdent);
   }
   *pp = p;
   return rc;
@@ -289,6 +291,28 @@ int prillFileExists(sqlite3_vfs *pVfs, const char *zPath, int *pbExists){
   if( rc!=SQLITE_OK ) *pbExists = 0;
   *pbExists = *pbExists!=0;
   return rc;
+}
+
+/*
+** Which file a path names, by its device and inode: what is open here may have
+** been removed, or another put in its place, and goes on working all the same.
+** A path that stat() does not know, missing or a VFS's own, gives zeros.
+*/
+void prillFileIdent(const char *zPath, u64 aOut[2]){
+  struct stat st;
+  aOut[0] = aOut[1] = 0;
+  if( stat(zPath, &st)==0 ){
+    aOut[0] = (u64)st.st_dev;
+    aOut[1] = (u64)st.st_ino;
+  }
+}
+
+/* 0 as well where the path was not known to stat() when it was opened. */
+int prillFileMoved(const PrillFile *p){
+  u64 a[2];
+  if( p->aIdent[1]==0 ) return 0;
+  prillFileIdent(p->zPath, a);
+  return a[0]!=p->aIdent[0] || a[1]!=p->aIdent[1];
 }
 
 /*

@@ -164,6 +164,10 @@ int prillPartRead(PrillPart *p, i64 iBase, i64 iGen, void *a, i64 n, i64 iPos){
   int rc = prillStoreCheckDir(p->pStore);
   if( rc!=SQLITE_OK ) return rc;
   rc = prillPartFileOpen(p, iBase, iGen, PRILL_OPEN_READ, &pFile);
+  if( (rc&0xff)==SQLITE_CANTOPEN ){
+    int rc2 = prillStoreLookDir(p->pStore);
+    if( rc2!=SQLITE_OK ) return rc2;
+  }
   if( rc!=SQLITE_OK ){
     return prillPartFileError(p, rc, iBase, iGen, "log",
         "cannot be opened; put the file back or restore the store from a backup");

@@ -64,6 +64,7 @@ struct PrillLimits {
   i64 szWalPin;     /* WAL size beyond which the tail is not used */
   int nSpill;       /* files one commit may spill to make room in the ring */
   int nOpen;        /* segment files a connection keeps open */
+  i64 msDir;        /* how long a look at the log directory is good for reading */
 };
 extern PrillLimits prillLimit;
 
@@ -291,6 +292,7 @@ struct PrillFile {
   sqlite3_vfs *pVfs;
   char *zPath;          /* from sqlite3_create_filename; freed by close */
   sqlite3_file *pFd;
+  u64 aIdent[2];        /* prillFileIdent() of the path when it was opened */
   u8 bReadOnly;
 };
 #define PRILL_OPEN_READ    0     /* read only; missing is SQLITE_CANTOPEN */
@@ -308,6 +310,9 @@ int prillFileSync(PrillFile*);
 int prillFileSize(PrillFile*, i64 *pSize);
 int prillFileTruncate(PrillFile*, i64 n);
 int prillFileExists(sqlite3_vfs*, const char *zPath, int *pbExists);
+/* What the path names now: device and inode, or zeros where stat() finds none. */
+void prillFileIdent(const char *zPath, u64 aOut[2]);
+int prillFileMoved(const PrillFile*);        /* 1: its path names another, or none */
 int prillFileDelete(sqlite3_vfs*, const char *zPath, int bSync);  /* missing is OK */
 /* Make a directory with the database file's mode (x where r), and make its
 ** entry durable: its parent is synced.  Existing is OK, and synced as well: who

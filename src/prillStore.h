@@ -160,12 +160,14 @@ struct PrillStore {
   u8 eFlush;              /* PRILL_FLUSH_COMMIT or PRILL_FLUSH_OS */
   u8 bReboot;             /* the kernel's boot id differs from the state row's */
   u32 iDataVersion;
-  i64 iCatalog, iExtent;  /* the state row's change counters */
+  i64 iCatalog, iExtent;  /* the state row's marks of change */
   i64 iLocal;             /* counts how often this connection saw iExtent moved */
   i64 iForeign;           /* iLocal when another connection had moved it: a
                           ** partition's x is current when iSeen>=iForeign */
   i64 msFlush;            /* flush.ms, -1: never by time */
   u8 aId[16];
+  i64 msDir;              /* when the directory was last looked at */
+  u64 aDirIdent[2];       /* which file its "store" was then, zeros: not known */
   char zBoot[40];
   PrillTopic *pTopics;    /* by name order of loading */
   PrillPart **apPart;     /* hash by iPid */
@@ -201,8 +203,10 @@ void prillStorePut(PrillStore*);
 int prillStoreRefresh(PrillStore*);
 /* Forget everything cached of the database. */
 void prillStoreForget(PrillStore*);
-/* Refuse, in DESIGN's words, when the log directory is missing or foreign. */
+/* Refuse, in DESIGN's words, when the log directory is missing or foreign.  A
+** look is good for a second; Look looks again whatever the time. */
 int prillStoreCheckDir(PrillStore*);
+int prillStoreLookDir(PrillStore*);
 /* Make sure the log directory exists and is this store's; part.c calls it
 ** before the first file. */
 int prillStoreMakeDir(PrillStore*);
@@ -222,6 +226,8 @@ int prillStorePrepare(PrillStore*, sqlite3_stmt**, const char *zFmt, ...);
 /* The catalog was written by this transaction: bump its counter in the state
 ** row and read it anew at the next refresh. */
 int prillStoreCatalogChanged(PrillStore*);
+/* A new value for one of the state row's two marks of change. */
+i64 prillStoreStamp(PrillStore*);
 PrillTopic *prillStoreTopic(PrillStore*, const char *zName);   /* cached, or NULL */
 PrillPart *prillStorePart(PrillStore*, i64 iPid);              /* cached, or NULL */
 /* PRAGMA synchronous of the schema now: 0 OFF, 1 NORMAL, 2 FULL, 3 EXTRA. */
@@ -345,10 +351,11 @@ PrillChunk **prillTailHold(PrillPart*);
 void prillTailLetGo(PrillChunk**);              /* NULL is harmless */
 int prillTailAdd(PrillPart*, PrillChunk*);      /* takes a reference */
 i64 prillTailLimit(PrillStore*, int nPart);     /* bytes the ring may hold */
-/* Frame bytes: begin with the turn, add chunks, close. */
+/* Frame bytes: begin with the turn, add chunks, close with the checksum of the
+** frame before it in the turn, 0 for the first. */
 void prillFrameBegin(int *pRc, PrillBuf*, i64 iTurn);
 void prillFrameAdd(int *pRc, PrillBuf*, int iPid, const PrillChunk*);
-void prillFrameEnd(int *pRc, PrillBuf*);
+void prillFrameEnd(int *pRc, PrillBuf*, u32 iPrevCrc);
 int prillFramePut(PrillStore*, i64 iSlot, const PrillBuf*);
 
 /* stage.c: one transaction's records and the walk at COMMIT.
@@ -400,10 +407,10 @@ struct PrillStage {
   u8 bSynced;             /* xSync has done all there is */
   u8 bReached;            /* an xSync began: files written are not ours any more */
   u8 bRows;               /* xSync wrote rows */
-  u8 bState;              /* of these, extents: the state row's counter moved */
+  u8 bState;              /* of these, extents: the state row's mark changed */
   u8 bRing;               /* xSync wrote frames; the ring is then: */
   u8 bFold;               /* with others' records folded in: reload */
-  i64 iExtentTo;          /* the state row's counter as xSync set it */
+  i64 iExtentTo;          /* the state row's mark as xSync set it, 0 not yet */
   i64 iTurn, nSlot, nRing;
   u32 iCrc;
   PrillBuf frame;

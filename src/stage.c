@@ -578,7 +578,7 @@ static int stagePlan(PrillStage *p, i64 *pnNew){
 */
 static int stagePutFrame(PrillStage *p){
   int rc = SQLITE_OK;
-  prillFrameEnd(&rc, &p->frame);
+  prillFrameEnd(&rc, &p->frame, p->nSlot ? p->iCrc : 0);
   if( rc==SQLITE_OK ) rc = prillFramePut(p->pStore, p->nSlot, &p->frame);
   if( rc!=SQLITE_OK ) return rc;
   p->nSlot++;
@@ -671,6 +671,7 @@ static int stageFrames(PrillStage *p, i64 nNew){
   p->iTurn = pStore->iRingGen + bTurn;
   p->nSlot = bTurn ? 0 : pStore->nSlot;
   p->nRing = bTurn ? 0 : pStore->nRingByte;
+  p->iCrc = pStore->iRingCrc;
   p->bRing = 1;
   if( pStore->iRingGen==0 && !bTurn ) p->iTurn = 1;
   prillFrameBegin(&rc, &p->frame, p->iTurn);
@@ -697,12 +698,7 @@ static int stageStateRow(PrillStage *p){
     if( w->nSeg ) bDir = 1;
   }
   prillFileBootId(zBoot);
-  if( p->iExtentTo==0 ){
-    /* By no fixed step: after a restore two lives must not count alike. */
-    u8 a[2];
-    pStore->pVfs->xRandomness(pStore->pVfs, 2, (char*)a);
-    p->iExtentTo = pStore->iExtent + 1 + a[0] + 256*a[1];
-  }
+  if( p->iExtentTo==0 ) p->iExtentTo = prillStoreStamp(pStore);
   sqlite3_bind_int64(pStmt, 1, p->iExtentTo);
   sqlite3_bind_text(pStmt, 2, zBoot, -1, SQLITE_TRANSIENT);
   sqlite3_bind_int(pStmt, 3, bDir);

@@ -7,7 +7,7 @@
 ** THE TABLES, shadows of the virtual table prill_store (so that
 ** SQLITE_DBCONFIG_DEFENSIVE protects them), one set a schema:
 **
-**   prill_store_state    one row: format, the store's id, two change counters,
+**   prill_store_state    one row: format, the store's id, two marks of change,
 **                        next numbers, the kernel's boot id at the last write,
 **                        store settings, whether the directory is in use
 **   prill_store_topic    one row a topic
@@ -27,9 +27,16 @@
 **   I1  Caches are filled only from committed state, except the catalog while
 **       this transaction changed it (bDirty): that is read anew at each
 **       refresh, since a ROLLBACK TO is not always told to us.
-**   I2  iCatalog moves with every change of topics or partitions; iExtent with
-**       every change of an extent row.  A commit to the tail moves neither.
+**   I2  iCatalog changes with every change of topics or partitions; iExtent with
+**       every change of an extent row.  A commit to the tail changes neither.
+**       They are random, not counts: a database restored under an open
+**       connection has another life before it, in which a count would come to
+**       the same numbers.
 **   I3  The state row is read before anything else of a snapshot.
+**   I4  What is open or cached of files belongs to the log directory whose
+**       "store" is the file it was when last looked at.  A look (one stat) is
+**       good for a second; one is taken whenever a file cannot be opened.  What
+**       a transaction wrote to segments it looks for before COMMIT (write.c, I8).
 **
 ** Crash story: nothing here is written outside a transaction but the
 ** directory and its file "store", which hold nothing the database lacks.
@@ -402,15 +409,13 @@ static int storeLoad(PrillStore *p, int eTxn){
   }
   p->iDataVersion = storeDataVersion(p);
   if( p->pStage==0 || !p->pStage->bRows ){
-    if( p->bExists && iExtent<p->iExtent && p->pStage==0 ){
-      prillStoreForget(p);             /* an older database has been put in its place */
-    }
     if( !p->bExists || iExtent!=p->iExtent ) p->iForeign = ++p->iLocal;
     p->iExtent = iExtent;
     p->bTail = 0;
   }
   if( !p->bExists || p->bDirty || iCatalog!=p->iCatalog ){
     p->bExists = 1;
+    prillPagesFree(p);                 /* a partition's number may be another's now */
     rc = prillCatalogLoad(p);
     if( rc==SQLITE_OK ) p->iCatalog = iCatalog;
   }
@@ -459,9 +464,15 @@ int prillStoreSyncLevel(PrillStore *p, int *pLevel){
 /**************************************************************************
 ** The store's tables and directory.
 */
+i64 prillStoreStamp(PrillStore *p){
+  u64 v = 0;
+  p->pVfs->xRandomness(p->pVfs, (int)sizeof(v), (char*)&v);
+  return (i64)(v>>1) | 1;
+}
+
 int prillStoreCatalogChanged(PrillStore *p){
   p->bDirty = 1;
-  return prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET catalog=catalog+1 WHERE id=0");
+  return prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET catalog=%lld WHERE id=0", prillStoreStamp(p));
 }
 
 /* Run by module prill_store's xCreate. */
@@ -489,8 +500,8 @@ int prillStoreTables(PrillStore *p){
   prillFileBootId(zBoot);
   rc = prillStoreExec(p, zSchemaSql);
   if( rc==SQLITE_OK ){
-    rc = prillStoreExec(p, "INSERT INTO \"%w\".prill_store_state VALUES(0,%d,x'%s',1,1,1,1,%Q,0,NULL,0)",
-                        STORE_FORMAT, zId, zBoot);
+    rc = prillStoreExec(p, "INSERT INTO \"%w\".prill_store_state VALUES(0,%d,x'%s',%lld,%lld,1,1,%Q,0,NULL,0)",
+                        STORE_FORMAT, zId, prillStoreStamp(p), prillStoreStamp(p), zBoot);
   }
   p->bDirty = 1;
   return rc;
@@ -517,6 +528,7 @@ static int storeDirId(PrillStore *p, int *pbThere, int *pbSame){
   rc = prillFileOpen(p->pVfs, zPath, PRILL_OPEN_READ, 0, &pFile);
   if( rc==SQLITE_OK ){
     *pbThere = 1;
+    memcpy(p->aDirIdent, pFile->aIdent, sizeof(p->aDirIdent));
     rc = prillFileRead(pFile, zHex, 32, 0);
     zHex[32] = 0;
     prillHex(p->aId, 16, zWant);
@@ -543,14 +555,47 @@ static int storeDirRefused(PrillStore *p){
       "%s needs its log directory %s-log (id %s); copy both with prill backup", zBase, zBase, zId);
 }
 
-int prillStoreCheckDir(PrillStore *p){
+/* The directory was found good before: is it still the same one?  When not,
+** what is open or cached of its files goes (I4).  Not the segments' indexes: the
+** rows have their checksums. */
+static int storeDirStill(PrillStore *p){
+  u64 a[2];
+  char *zPath;
+  if( p->aDirIdent[1]==0 ) return SQLITE_OK;
+  zPath = sqlite3_mprintf("%s/store", p->zDir);
+  if( zPath==0 ) return SQLITE_NOMEM;
+  prillFileIdent(zPath, a);
+  sqlite3_free(zPath);
+  if( a[0]!=p->aDirIdent[0] || a[1]!=p->aDirIdent[1] ){
+    p->eDir = 0;
+    prillFilesClose(p);
+    prillPagesFree(p);
+  }
+  return SQLITE_OK;
+}
+
+int prillStoreLookDir(PrillStore *p){
+  i64 msNow;
   int bThere, bSame;
-  int rc;
-  if( p->eDir==1 || p->zDir==0 || !p->bExists || !p->bDirRow ) return SQLITE_OK;
-  rc = storeDirId(p, &bThere, &bSame);
+  int rc = SQLITE_OK;
+  if( p->zDir==0 || !p->bExists || !p->bDirRow ) return SQLITE_OK;
+  msNow = prillNow(p->pVfs);
+  if( p->eDir==1 ) rc = storeDirStill(p);
+  if( rc==SQLITE_OK && p->eDir!=1 ){
+    rc = storeDirId(p, &bThere, &bSame);
+    if( rc==SQLITE_OK ) p->eDir = bSame ? 1 : 2;
+  }
   if( rc!=SQLITE_OK ) return rc;
-  p->eDir = bSame ? 1 : 2;
-  return bSame ? SQLITE_OK : storeDirRefused(p);
+  p->msDir = msNow;
+  return p->eDir==1 ? SQLITE_OK : storeDirRefused(p);
+}
+
+int prillStoreCheckDir(PrillStore *p){
+  if( p->eDir==1 ){
+    i64 ms = prillNow(p->pVfs) - p->msDir;
+    if( ms>=0 && ms<prillLimit.msDir ) return SQLITE_OK;
+  }
+  return prillStoreLookDir(p);
 }
 
 int prillStoreMakeDir(PrillStore *p){
@@ -559,7 +604,7 @@ int prillStoreMakeDir(PrillStore *p){
   PrillFile *pFile = 0;
   char zId[33];
   int rc;
-  if( p->bDirRow ) return prillStoreCheckDir(p);
+  if( p->bDirRow ) return prillStoreLookDir(p);
   rc = prillFileMkdir(p->pVfs, p->zDir, p->zDb);
   if( rc!=SQLITE_OK ){
     return prillError(p->pConn, rc, "cannot make the log directory %s; check the permissions of"

@@ -11,7 +11,9 @@
 ** and never deleted: a small commit dirties one page.
 **
 **   byte  0      format, 1
-**         1..4   CRC-32C of bytes 5..end
+**         1..4   CRC-32C of bytes 5..end, going on from the CRC of the frame
+**                before it; slot 0's begins anew.  So the last frame's tells
+**                whether all of them are those that are known
 **         5..12  turn
 **         then for each chunk of records:
 **           uvarint  pid           number of the partition in the store
@@ -267,8 +269,13 @@ void prillFrameAdd(int *pRc, PrillBuf *pBuf, int iPid, const PrillChunk *p){
   prillBufAppend(pRc, pBuf, p->buf.a, p->buf.n);
 }
 
-void prillFrameEnd(int *pRc, PrillBuf *pBuf){
-  if( *pRc==SQLITE_OK ) prillPut32(&pBuf->a[1], prillCrc32c(0, &pBuf->a[5], pBuf->n-5));
+/* The checksum of the frame a[0..n) after one that has iPrevCrc. */
+static u32 tailCrc(u32 iPrevCrc, const u8 *a, i64 n){
+  return prillCrc32c(iPrevCrc, a+5, n-5);
+}
+
+void prillFrameEnd(int *pRc, PrillBuf *pBuf, u32 iPrevCrc){
+  if( *pRc==SQLITE_OK ) prillPut32(&pBuf->a[1], tailCrc(iPrevCrc, pBuf->a, pBuf->n));
 }
 
 int prillFramePut(PrillStore *p, i64 iSlot, const PrillBuf *pBuf){
@@ -350,7 +357,7 @@ static int tailBad(PrillStore *p, i64 iSlot, const char *zWhy){
 static int tailReadFrame(PrillStore *p, i64 iSlot, const u8 *a, i64 n){
   const u8 *aEnd = a+n;
   int rc = SQLITE_OK;
-  if( prillCrc32c(0, a+5, n-5)!=prillGet32(a+1) ) return tailBad(p, iSlot, "checksum");
+  if( tailCrc(iSlot ? p->iRingCrc : 0, a, n)!=prillGet32(a+1) ) return tailBad(p, iSlot, "checksum");
   a += FRAME_HDR;
   while( rc==SQLITE_OK && a<aEnd ){
     PrillChunk *pChunk = 0;

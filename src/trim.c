@@ -68,7 +68,8 @@ static int trimSegments(PrillStore *p, int *pnDone){
       }
     }
   }
-  if( rc==SQLITE_OK && *pnDone ) rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET extent=extent+1");
+  if( rc==SQLITE_OK && *pnDone ) rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET extent=%lld",
+                                                     prillStoreStamp(p));
   return rc;
 }
 
@@ -90,7 +91,8 @@ static int trimAhead(PrillStore *p, int *pnDone){
       }
     }
   }
-  if( rc==SQLITE_OK && *pnDone ) rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET extent=extent+1");
+  if( rc==SQLITE_OK && *pnDone ) rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET extent=%lld",
+                                                     prillStoreStamp(p));
   return rc;
 }
 

@@ -21,7 +21,8 @@ PrillLimits prillLimit = {
   8*1024*1024,          /* szZero */
   64*1024*1024,         /* szWalPin */
   4,                    /* nSpill */
-  64                    /* nOpen */
+  64,                   /* nOpen */
+  1000                  /* msDir */
 };
 
 /*

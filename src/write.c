@@ -15,6 +15,8 @@
 **   I7  Where segments are not synced before COMMIT, nothing is written over
 **       what was taken back either: a power cut could bring it to light again,
 **       as a batch in good order.
+**   I8  Before COMMIT the files written to are still those their names lead to:
+**       bytes in a file that was removed or replaced are nobody's.
 **
 ** Crash story: between any two steps before SQLite's COMMIT there are bytes
 ** above committed ends and files no row names; the next writer steps around
@@ -375,6 +377,23 @@ static int writeSeal(PrillWrite *w, PrillWriteSeg *pSeg, int bSync){
   return rc;
 }
 
+/* I8, of one segment. */
+static int writeStillThere(PrillWrite *w, const PrillWriteSeg *pSeg){
+  PrillPart *p = w->pPart;
+  PrillFile *pFile;
+  int rc = prillPartFileOpen(p, pSeg->iBase, pSeg->iGen, PRILL_OPEN_WRITE, &pFile);
+  if( rc==SQLITE_OK && !prillFileMoved(pFile) ) return SQLITE_OK;
+  p->iOwnBase = -1;
+  prillPartFileForget(p, pSeg->iBase, pSeg->iGen);
+  if( rc==SQLITE_OK || (rc&0xff)==SQLITE_CANTOPEN ){
+    int rc2 = prillStoreLookDir(p->pStore);
+    if( rc2!=SQLITE_OK ) return rc2;
+    rc = SQLITE_CANTOPEN;
+  }
+  return prillPartFileError(p, rc, pSeg->iBase, pSeg->iGen, "log",
+      "was removed or replaced while a transaction wrote to it; put it back and run the transaction again");
+}
+
 int prillWriteFiles(PrillWrite *w){
   static const u8 aZero[64];
   PrillPart *p = w->pPart;
@@ -393,6 +412,7 @@ int prillWriteFiles(PrillWrite *w){
     if( rc==SQLITE_OK ) rc = prillFileWrite(pFile, aZero, sizeof(aZero), w->x.nByte);
     if( rc!=SQLITE_OK ) rc = writeFailed(w, rc, w->x.iBase, w->x.iGen, "log");
   }
+  for(i=0; rc==SQLITE_OK && i<w->nSeg; i++) rc = writeStillThere(w, &w->aSeg[i]);
   return rc;
 }
 
