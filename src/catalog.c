@@ -371,27 +371,12 @@ int prillCatalogCreate(
 }
 
 /* The files of one partition, into the trash table; its directory last. */
-static int catalogTrashPart(PrillStore *p, PrillPart *pPart){
-  static const char *const azExt[] = {"log", "index", "timeindex", ""};
-  int i, j;
+static int catalogTrashPart(PrillPart *pPart){
+  int i;
   int rc = prillPartSegs(pPart);
-  if( pPart->nSeg==0 && pPart->x.iBase<0 ) return rc;
-  for(i=0; rc==SQLITE_OK && i<=pPart->nSeg; i++){
-    for(j=(i==pPart->nSeg ? 3 : 0); rc==SQLITE_OK && j<(i==pPart->nSeg ? 4 : 3); j++){
-      PrillSeg *pSeg = &pPart->aSeg[i<pPart->nSeg ? i : 0];
-      char *z = prillPartPath(pPart, pSeg->iBase, pSeg->iGen, azExt[j]);
-      sqlite3_stmt *pStmt;
-      if( z==0 ) return SQLITE_NOMEM;
-      pStmt = prillStoreStmt(p, STMT_PUT_TRASH, &rc);
-      if( pStmt ){
-        sqlite3_bind_text(pStmt, 1, z, -1, SQLITE_TRANSIENT);
-        sqlite3_step(pStmt);
-        prillStoreDone(p, pStmt, &rc);
-      }
-      sqlite3_free(z);
-    }
-  }
-  return rc;
+  if( rc!=SQLITE_OK || pPart->x.iSegVer==0 ) return rc;
+  for(i=0; rc==SQLITE_OK && i<pPart->nSeg; i++) rc = prillTrimTrash(pPart, pPart->aSeg[i].iBase, pPart->aSeg[i].iGen);
+  return rc==SQLITE_OK ? prillTrimTrash(pPart, -1, 0) : rc;
 }
 
 int prillCatalogDrop(PrillStore *p, const char *zName){
@@ -404,7 +389,7 @@ int prillCatalogDrop(PrillStore *p, const char *zName){
   iTopic = pTopic->iTopic;
   for(i=0; rc==SQLITE_OK && i<pTopic->nPart; i++){
     rc = prillPartLoad(pTopic->apPart[i]);
-    if( rc==SQLITE_OK ) rc = catalogTrashPart(p, pTopic->apPart[i]);
+    if( rc==SQLITE_OK ) rc = catalogTrashPart(pTopic->apPart[i]);
   }
   if( rc==SQLITE_OK ){
     rc = prillStoreExec(p,

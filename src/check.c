@@ -746,7 +746,6 @@ static int checkOrphans(CheckRun *ck, int *pbBad){
 
 /* Is zPath, of the trash, a file of a segment of some partition? */
 static int checkTrashPath(CheckRun *ck, const char *zPath){
-  static const char *const azExt[] = {"log", "index", "timeindex"};
   PrillTopic *pTopic;
   int i, j, k;
   for(pTopic=ck->pStore->pTopics; pTopic; pTopic=pTopic->pNext){
@@ -756,8 +755,8 @@ static int checkTrashPath(CheckRun *ck, const char *zPath){
     for(i=0; i<pTopic->nPart; i++){
       PrillPart *p = pTopic->apPart[i];
       for(j=0; j<p->nSeg; j++){
-        for(k=0; k<3; k++){
-          char *z = prillPartPath(p, p->aSeg[j].iBase, p->aSeg[j].iGen, azExt[k]);
+        for(k=0; prillPartExt(k); k++){
+          char *z = prillPartPath(p, p->aSeg[j].iBase, p->aSeg[j].iGen, prillPartExt(k));
           int bSame = z && strcmp(z, zPath)==0;
           if( z==0 ) return SQLITE_NOMEM;
           sqlite3_free(z);

@@ -59,6 +59,11 @@ char *prillPartPath(const PrillPart *p, i64 iBase, i64 iGen, const char *zExt){
   return sqlite3_mprintf("%s-%d/%020lld.%lld.%s", zId, p->iPart, iBase, iGen, zExt);
 }
 
+const char *prillPartExt(int i){
+  static const char *const azExt[] = {"log", "index", "timeindex"};
+  return i<(int)(sizeof(azExt)/sizeof(azExt[0])) ? azExt[i] : 0;
+}
+
 char *prillPartFullPath(const PrillPart *p, i64 iBase, i64 iGen, const char *zExt){
   char *zRel = prillPartPath(p, iBase, iGen, zExt);
   char *z = zRel ? sqlite3_mprintf("%s/%s", p->pStore->zDir, zRel) : 0;

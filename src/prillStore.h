@@ -272,6 +272,8 @@ int prillPartRead(PrillPart*, i64 iBase, i64 iGen, void *a, i64 n, i64 iPos);
 /* Path of a segment's file, zExt "log", "index" or "timeindex" ("": of the
 ** partition's directory): sqlite3_mprintf text, relative to the log directory. */
 char *prillPartPath(const PrillPart*, i64 iBase, i64 iGen, const char *zExt);
+/* The endings of the files a segment may have: i=0,1,...; NULL past the last. */
+const char *prillPartExt(int i);
 char *prillPartFullPath(const PrillPart*, i64 iBase, i64 iGen, const char *zExt);
 /* An error on one of the partition's files: names it, and says zWhat. */
 int prillPartFileError(PrillPart*, int rc, i64 iBase, i64 iGen, const char *zExt, const char *zWhat);
@@ -318,6 +320,12 @@ struct PrillWrite {
   int nSeg, nSegAlloc;
   PrillBuf buf;           /* bytes for [iBufPos, iBufPos+buf.n) of the active segment */
   i64 iBufPos;
+  i64 nOwnFrom;           /* x.nAllByte when the tail had been moved, before own records */
+  /* What retention drops with this COMMIT (trim.c) */
+  int nTrim, nTrimOwn;    /* the oldest of the partition's segments; then of aSeg */
+  i64 nTrimByte, nTrimRec;/* of these */
+  i64 iTrimTail;          /* chunks of the tail below this, 0: none */
+  i64 iTrimTo;            /* log start, 0: nothing is dropped */
 };
 /* Begin writing directly: the live tail goes first. */
 int prillWriteStart(PrillWrite*);
@@ -473,9 +481,21 @@ int prillScanBatchAt(PrillPart*, i64 iOff, PrillBatch *pHdr, PrillBuf *pBuf,
                      int *piWhere, i64 *piPos, int *pbValid);
 
 /* trim.c: retention and trash. */
-/* Bounded upkeep in autocommit: unlink what is durably dropped, roll by age,
-** spill, zero-fill.  *pnLeft 0 when nothing is left to do. */
+/* Bounded upkeep in autocommit: drop what is due, unlink what is durably
+** dropped, zero-fill.  *pnLeft 0 when nothing is left to do. */
 int prillTrimMaintain(PrillStore*, int *pnLeft);
+/* A segment's files into the trash (iBase -1: the partition's directory). */
+int prillTrimTrash(PrillPart*, i64 iBase, i64 iGen);
+/* Drop a segment: its row, its index rows, its files into the trash. */
+int prillTrimSegment(PrillPart*, i64 iBase, i64 iGen);
+/* Retention in a writer's transaction: plan what goes, *pbOver when more than
+** retention.bytes stays; then its rows, and the extent with it. */
+int prillTrimPlan(PrillWrite*, int *pbOver);
+int prillTrimRows(PrillWrite*);
+void prillTrimExtent(const PrillWrite*, PrillExtent*);
+/* Has the transaction alone brought more than retention.bytes?  Refuse says so. */
+int prillTrimTooLarge(const PrillWrite*);
+int prillTrimRefuse(const PrillWrite*);
 /* Raise a partition's log start offset (UPDATE prill_partitions). */
 int prillTrimLogStart(PrillPart*, i64 iOff);
 

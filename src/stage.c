@@ -310,6 +310,7 @@ static int stageGrown(PrillStage *p, PrillWrite *w){
   int rc = SQLITE_OK;
   if( !w->bDirect && w->nRaw>=(bOs ? prillLimit.szDirectOs : prillLimit.szDirect) ) rc = stageDirect(p, w);
   if( rc==SQLITE_OK && p->nByte>prillLimit.szStage ) rc = stageEarly(p);
+  if( rc==SQLITE_OK && prillTrimTooLarge(w) ) rc = prillTrimRefuse(w);
   return rc;
 }
 
@@ -461,7 +462,11 @@ int prillStoreRollbackTo(PrillStore *pStore, int iSavepoint){
   p->bSynced = 0;
   if( bBeforeSync ){
     /* The rows an earlier xSync wrote are undone too, and its plan with them. */
-    for(w=p->pWrites; w; w=w->pNext) w->bSpill = 0;
+    for(w=p->pWrites; w; w=w->pNext){
+      w->bSpill = 0;
+      w->nTrim = w->nTrimOwn = 0;
+      w->iTrimTo = 0;
+    }
     p->bRows = p->bState = p->bRing = p->bFold = 0;
     p->nMarkSync = 0;
   }
@@ -482,6 +487,11 @@ static int stageHasRecords(const PrillStage *p, const PrillWrite *w){
 /* Does it go to files? */
 static int stageToFile(const PrillStage *p, const PrillWrite *w){
   return w->bSpill || (w->bDirect && (w->bRepair || stageHasRecords(p, w)));
+}
+
+/* Does its extent change? */
+static int stageRows(const PrillStage *p, const PrillWrite *w){
+  return w->bRepair || w->iTrimTo>0 || stageToFile(p, w);
 }
 
 /* Bytes a partition has in the ring and in chunks: what a spill would move. */
@@ -551,6 +561,9 @@ static int stagePlan(PrillStage *p, i64 *pnNew){
       nNew += w->nRaw + 32;
       if( w->pPart->nTail==0 ) nNewPart++;
     }
+  }
+  if( rc==SQLITE_OK && nNew>0 && pStore->zDir==0 && pStore->nRingByte>2*pStore->nLiveByte+prillLimit.szRing ){
+    p->bFold = 1;                    /* most of it is dead: start anew */
   }
   if( rc!=SQLITE_OK || nNew==0 || pStore->zDir==0 ){
     *pnNew = nNew;
@@ -680,6 +693,10 @@ static int stageFrames(PrillStage *p, i64 nNew){
     if( stageAlive(w) && !w->bDirect && w->nRaw>0 ) stageAddWrite(&rc, p, w);
   }
   if( rc==SQLITE_OK ) rc = stagePutFrame(p);
+  if( rc==SQLITE_OK && p->bFold && pStore->zDir==0 ){
+    /* This ring has no bound: give back what the last turn took. */
+    rc = prillStoreExec(pStore, "DELETE FROM \"%w\".prill_store_tail WHERE slot>=%lld", p->nSlot);
+  }
   return rc;
 }
 
@@ -719,6 +736,22 @@ static int stageSyncBelow(PrillStage *p, PrillWrite *w){
   return rc==SQLITE_OK && eLevel>0 ? stageDirect(p, w) : rc;
 }
 
+/* Retention: what is over retention.bytes goes, sealed segments first; where
+** there are none the tail is moved into some. */
+static int stageTrim(PrillStage *p, PrillWrite *w){
+  int bOver = 0;
+  int rc = SQLITE_OK;
+  if( w->bDirect ) rc = stageEncode(p, w);
+  if( rc==SQLITE_OK ) rc = prillTrimPlan(w, &bOver);
+  if( rc==SQLITE_OK && bOver && !w->bDirect && p->pStore->zDir ){
+    w->bSpill = 1;
+    rc = stageDirect(p, w);
+    if( rc==SQLITE_OK ) rc = prillTrimPlan(w, &bOver);
+  }
+  if( rc==SQLITE_OK && bOver ) rc = prillTrimRefuse(w);
+  return rc;
+}
+
 static int stageSync(PrillStage *p){
   i64 iRowid = sqlite3_last_insert_rowid(p->pStore->pConn->db);
   PrillWrite *w;
@@ -727,6 +760,7 @@ static int stageSync(PrillStage *p){
   int rc = SQLITE_OK;
   for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
     if( stageAlive(w) ) rc = stageSyncBelow(p, w);
+    if( rc==SQLITE_OK && stageAlive(w) && stageHasRecords(p, w) ) rc = stageTrim(p, w);
   }
   if( rc==SQLITE_OK ) rc = stagePlan(p, &nNew);
   for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
@@ -737,7 +771,7 @@ static int stageSync(PrillStage *p){
   }
   if( rc==SQLITE_OK ) rc = stageFrames(p, nNew);
   for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
-    if( stageAlive(w) && (w->bRepair || stageToFile(p, w)) ){
+    if( stageAlive(w) && stageRows(p, w) ){
       rc = prillWriteRows(w);
       bState = 1;
     }
@@ -806,10 +840,11 @@ static void stageCommit(PrillStage *p){
   }
   for(w=p->pWrites; w; w=w->pNext){
     int bMoved = stageToFile(p, w);
-    if( !stageAlive(w) || !(bMoved || w->bRepair) ) continue;
+    if( !stageAlive(w) || !stageRows(p, w) ) continue;
     if( w->nSeg ) pStore->bDirRow = 1;
     prillWriteDone(w, 1, 1);
     if( bMoved ) prillTailDrop(w->pPart);
+    else if( rc==SQLITE_OK ) rc = prillTailPrune(w->pPart);
   }
   if( p->bRing ){
     if( p->iTurn!=pStore->iRingGen ) stageDropTails(pStore);

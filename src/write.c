@@ -188,11 +188,16 @@ static int writeRoom(PrillWrite *w, i64 nByte, const PrillBatch *pB){
   const PrillConfig *pCfg = &w->pTopic->cfg;
   i64 szSegment = pCfg->szSegment;
   int bRoll = w->bRoll || w->x.iBase<0;
-  if( pCfg->szRetention>=0 ) szSegment = PRILL_MIN(szSegment, PRILL_MAX(pCfg->szRetention/8, 1024));
+  i64 msSegment = pCfg->msSegment;
+  if( pCfg->mCleanup & PRILL_DELETE ){
+    /* Small enough that what retention leaves behind is little. */
+    if( pCfg->szRetention>=0 ) szSegment = PRILL_MIN(szSegment, PRILL_MAX(pCfg->szRetention/8, 1024));
+    if( pCfg->msRetention>=0 ) msSegment = PRILL_MIN(msSegment, PRILL_MAX(pCfg->msRetention/8, 1));
+  }
   if( !bRoll && w->x.nByte>0 ){
     bRoll = w->x.nByte+nByte>szSegment || w->x.nByte+nByte>0x7fffffff
          || pB->iBase+pB->dLast-w->x.iBase>0x7fffffff
-         || (pB->iMaxTs>w->x.iFirstTs && (u64)pB->iMaxTs-(u64)w->x.iFirstTs>(u64)pCfg->msSegment);
+         || (pB->iMaxTs>w->x.iFirstTs && (u64)pB->iMaxTs-(u64)w->x.iFirstTs>(u64)msSegment);
   }
   return bRoll ? writeRoll(w, pB->iBase, pB->iBaseTs) : SQLITE_OK;
 }
@@ -325,7 +330,9 @@ int prillWriteStart(PrillWrite *w){
   }
   if( rc!=SQLITE_OK ) return rc;
   w->bDirect = 1;
-  return prillWriteChunks(w, p->apTail, p->nTail);
+  rc = prillWriteChunks(w, p->apTail, p->nTail);
+  w->nOwnFrom = w->x.nAllByte;
+  return rc;
 }
 
 /* The two index files of a segment about to be sealed. */
@@ -518,17 +525,19 @@ int prillWriteAhead(PrillPart *p, i64 *pnBudget, int *pbSynced){
 
 /* The extent row, all but log_start: that is moved by SQL (trim.c). */
 static int writePartRow(PrillWrite *w){
-  const PrillExtent *x = &w->x;
-  const i64 a[] = {
-    x->iSegEnd, x->iBase, x->iGen, x->nByte, x->nSynced, x->nRec, x->iFirstTs,
-    x->iMaxTs, x->iMaxTsOff, x->iMinTs, x->nAllByte, x->nAllRec, x->iSegVer, x->iEpoch
+  PrillExtent after;
+  const PrillExtent *x = &after;
+  const i64 *const a[] = {
+    &x->iSegEnd, &x->iBase, &x->iGen, &x->nByte, &x->nSynced, &x->nRec, &x->iFirstTs,
+    &x->iMaxTs, &x->iMaxTsOff, &x->iMinTs, &x->nAllByte, &x->nAllRec, &x->iSegVer, &x->iEpoch
   };
   int i;
   int rc = SQLITE_OK;
   sqlite3_stmt *pStmt = prillStoreStmt(w->pPart->pStore, STMT_PUT_PART, &rc);
   if( rc!=SQLITE_OK ) return rc;
+  prillTrimExtent(w, &after);
   sqlite3_bind_int64(pStmt, 1, w->pPart->iPid);
-  for(i=0; i<14; i++) sqlite3_bind_int64(pStmt, i+2, a[i]);
+  for(i=0; i<14; i++) sqlite3_bind_int64(pStmt, i+2, *a[i]);
   sqlite3_step(pStmt);
   prillStoreDone(w->pPart->pStore, pStmt, &rc);
   return rc;
@@ -591,24 +600,9 @@ static int writeIndexRow(PrillWrite *w, const PrillWriteSeg *pSeg){
 /* Files of earlier generations of a new segment's name are in nobody's list:
 ** a crash left them. */
 static int writeOrphans(PrillWrite *w, const PrillWriteSeg *pSeg){
-  PrillStore *pStore = w->pPart->pStore;
   i64 iGen;
   int rc = SQLITE_OK;
-  for(iGen=0; rc==SQLITE_OK && iGen<pSeg->iGen; iGen++){
-    static const char *const azExt[] = {"log", "index", "timeindex"};
-    int i;
-    for(i=0; rc==SQLITE_OK && i<3; i++){
-      char *z = prillPartPath(w->pPart, pSeg->iBase, iGen, azExt[i]);
-      sqlite3_stmt *pStmt = z ? prillStoreStmt(pStore, STMT_PUT_TRASH, &rc) : 0;
-      if( z==0 ) return SQLITE_NOMEM;
-      if( pStmt ){
-        sqlite3_bind_text(pStmt, 1, z, -1, SQLITE_TRANSIENT);
-        sqlite3_step(pStmt);
-        prillStoreDone(pStore, pStmt, &rc);
-      }
-      sqlite3_free(z);
-    }
-  }
+  for(iGen=0; rc==SQLITE_OK && iGen<pSeg->iGen; iGen++) rc = prillTrimTrash(w->pPart, pSeg->iBase, iGen);
   return rc;
 }
 
@@ -644,6 +638,7 @@ int prillWriteRows(PrillWrite *w){
     if( rc==SQLITE_OK ) rc = writeIndexRow(w, pSeg);
     if( rc==SQLITE_OK && pSeg->bNew && pSeg->iGen>0 ) rc = writeOrphans(w, pSeg);
   }
+  if( rc==SQLITE_OK ) rc = prillTrimRows(w);
   return rc;
 }
 
@@ -686,13 +681,13 @@ void prillWriteDone(PrillWrite *w, int bCommit, int bReached){
   PrillPart *p = w->pPart;
   int i;
   if( bCommit ){
-    int bSame = w->nSeg==1 && !w->aSeg[0].bNew && !w->aSeg[0].bSealed;
-    p->x = w->x;
+    int bSame = w->nSeg==1 && !w->aSeg[0].bNew && !w->aSeg[0].bSealed && w->nTrim==0;
+    prillTrimExtent(w, &p->x);
     p->iSeen = p->pStore->iLocal;
     if( p->iOwnTo<=p->x.nByte ) p->iOwnBase = -1; else p->iOwnFrom = p->x.nByte;
     if( bSame && p->iSegSeen==p->x.iSegVer ){
       writeKeepIndex(w);
-    }else if( w->nSeg ){
+    }else if( w->nSeg || w->nTrim ){
       prillPartFreeSegs(p);
     }
     return;
