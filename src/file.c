@@ -46,6 +46,12 @@
 ** root.  A VFS with other ideas of names loses nothing: where stat() does not
 ** find the path the VFS's defaults stand.
 **
+** SHARED WORDS
+**
+** One file, "wake", is mapped and slept on (futex).  It is opened beside the
+** VFS, by the system calls "open" and "mmap" where the VFS offers them.  It
+** holds no data: what a VFS does not see of it is no loss.
+**
 ** FAILURES
 **
 ** Nothing is retried: a sync that failed may have dropped the pages it was to
@@ -55,12 +61,21 @@
 #ifndef _XOPEN_SOURCE
 # define _XOPEN_SOURCE 700      /* fchmod, fchown, lstat under -std=c11 */
 #endif
+#ifndef _DEFAULT_SOURCE
+# define _DEFAULT_SOURCE 1      /* syscall */
+#endif
 #include "prillInt.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+# include <linux/futex.h>
+# include <sys/syscall.h>
+#endif
 
 #define FILE_CHUNK 65536        /* most bytes in one xRead or xWrite */
 
@@ -495,4 +510,111 @@ void prillFileSetBootId(const char *z){
   n = PRILL_MIN(n, sizeof(zFileBoot)-1);
   memset(zFileBoot, 0, sizeof(zFileBoot));
   if( n ) memcpy(zFileBoot, z, n);
+}
+
+/**************************************************************************
+** Words shared by processes.
+*/
+
+/* A file of this process that the VFS knows nothing of. */
+static int fileRawOpen(sqlite3_vfs *pVfs, const char *zPath, int flags){
+  int (*xOpen)(const char*, int, int) = (int(*)(const char*, int, int))fileSyscall(pVfs, "open");
+  flags |= O_CLOEXEC|O_NOCTTY|O_NOFOLLOW|O_NONBLOCK;
+  return xOpen ? xOpen(zPath, flags, 0) : open(zPath, flags, 0);
+}
+
+static void *fileRawMap(sqlite3_vfs *pVfs, size_t n, int bWrite, int fd){
+  void *(*xMmap)(void*, size_t, int, int, int, off_t) =
+      (void*(*)(void*, size_t, int, int, int, off_t))fileSyscall(pVfs, "mmap");
+  int prot = bWrite ? PROT_READ|PROT_WRITE : PROT_READ;
+  if( xMmap==0 ) xMmap = mmap;
+  return xMmap(0, n, prot, MAP_SHARED, fd, 0);
+}
+
+/*
+** Map the first n bytes of zPath, shared with every process that does so too;
+** for reading alone when the file may not be written.  A link is not followed:
+** what is mapped gets written to.  A file cut while it is mapped is SIGBUS, so
+** only a file that nobody cuts is for this.
+**
+**   SQLITE_OK                 p->a is good until prillFileUnmap()
+**   SQLITE_IOERR_SHORT_READ   the file has fewer bytes
+**   SQLITE_CANTOPEN           missing; not a plain file; not to be opened
+**   SQLITE_NOMEM              not to be mapped
+*/
+int prillFileMap(sqlite3_vfs *pVfs, const char *zPath, i64 n, PrillMap *p){
+#ifdef __linux__
+  struct stat st;
+  int bWrite = 1;
+  int rc = SQLITE_OK;
+  int fd = fileRawOpen(pVfs, zPath, O_RDWR);
+  memset(p, 0, sizeof(*p));
+  if( fd<0 && (errno==EACCES || errno==EROFS || errno==EPERM) ){
+    bWrite = 0;
+    fd = fileRawOpen(pVfs, zPath, O_RDONLY);
+  }
+  if( fd<0 ) return SQLITE_CANTOPEN;
+  if( fstat(fd, &st)!=0 || !S_ISREG(st.st_mode) ){
+    rc = SQLITE_CANTOPEN;
+  }else if( st.st_size<n ){
+    rc = SQLITE_IOERR_SHORT_READ;
+  }else{
+    void *a = fileRawMap(pVfs, (size_t)n, bWrite, fd);
+    if( a==MAP_FAILED ){
+      rc = SQLITE_NOMEM;
+    }else{
+      p->a = (u32*)a;
+      p->n = n;
+      p->iDev = (u64)st.st_dev;
+      p->iIno = (u64)st.st_ino;
+      p->bReadOnly = (u8)!bWrite;
+    }
+  }
+  close(fd);
+  return rc;
+#else
+  (void)pVfs; (void)zPath; (void)n;
+  memset(p, 0, sizeof(*p));
+  return SQLITE_CANTOPEN;
+#endif
+}
+
+void prillFileUnmap(PrillMap *p){
+  if( p->a ) munmap((void*)p->a, (size_t)p->n);
+  memset(p, 0, sizeof(*p));
+}
+
+/* Is zPath still the file that is mapped? */
+int prillFileIsMapped(const char *zPath, const PrillMap *p){
+  struct stat st;
+  return p->a && lstat(zPath, &st)==0 && (u64)st.st_dev==p->iDev && (u64)st.st_ino==p->iIno
+      && st.st_size>=p->n;
+}
+
+/*
+** Sleep while *p has the value v, at most us microseconds; *p is in a mapped
+** file.  1: that time has passed.  0: *p has another value, somebody called
+** prillFileWake(), or a signal came.
+*/
+int prillFileSleep(const u32 *p, u32 v, i64 us){
+#ifdef __linux__
+  struct timespec t;
+  t.tv_sec = (time_t)(us/1000000);
+  t.tv_nsec = (long)(us%1000000)*1000;
+  return syscall(SYS_futex, p, FUTEX_WAIT, v, &t, 0, 0)!=0 && errno==ETIMEDOUT;
+#else
+  (void)p; (void)v; (void)us;
+  return 1;
+#endif
+}
+
+/* Wake at most n of those who sleep on *p; returns how many there were. */
+int prillFileWake(u32 *p, int n){
+#ifdef __linux__
+  long nWoken = syscall(SYS_futex, p, FUTEX_WAKE, n, 0, 0, 0);
+  return nWoken>0 ? (int)nWoken : 0;
+#else
+  (void)p; (void)n;
+  return 0;
+#endif
 }

@@ -17,8 +17,7 @@
 */
 #include "prillInt.h"
 
-/* Report rc with the connection's error text, which is used up. */
-static void funcFail(sqlite3_context *pCtx, PrillConn *p, int rc){
+void prillFuncFail(sqlite3_context *pCtx, PrillConn *p, int rc){
   char *zErr = p->zErr;
   p->zErr = 0;
   if( rc==SQLITE_NOMEM ){
@@ -82,7 +81,7 @@ static void funcStore(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg, Pr
   }else{
     rc = prillStoreGet(p, zSchema, pp);
   }
-  if( rc!=SQLITE_OK ) funcFail(pCtx, p, rc);
+  if( rc!=SQLITE_OK ) prillFuncFail(pCtx, p, rc);
 }
 
 /*
@@ -97,7 +96,7 @@ static void funcMaintain(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg)
   if( !sqlite3_get_autocommit(p->db) || sqlite3_txn_state(p->db, 0)==SQLITE_TXN_WRITE ){
     prillError(p, SQLITE_ERROR, "prill_maintain() cannot run inside a transaction; COMMIT first,"
                " then SELECT prill_maintain()");
-    funcFail(pCtx, p, SQLITE_ERROR);
+    prillFuncFail(pCtx, p, SQLITE_ERROR);
     return;
   }
   funcStore(pCtx, nArg, apArg, &pStore);
@@ -105,7 +104,7 @@ static void funcMaintain(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg)
   rc = prillTrimMaintain(pStore, &nLeft);
   prillStorePut(pStore);
   if( rc!=SQLITE_OK ){
-    funcFail(pCtx, p, rc);
+    prillFuncFail(pCtx, p, rc);
   }else{
     sqlite3_result_int(pCtx, nLeft);
   }
@@ -122,7 +121,7 @@ static void funcCheck(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg){
   rc = prillCheckStore(pStore, &buf);
   prillStorePut(pStore);
   if( rc!=SQLITE_OK ){
-    funcFail(pCtx, p, rc);
+    prillFuncFail(pCtx, p, rc);
   }else if( buf.n==0 ){
     sqlite3_result_text(pCtx, "ok", -1, SQLITE_STATIC);
   }else{
@@ -179,11 +178,13 @@ static void funcDebugStore(int *pRc, PrillBuf *pBuf, PrillStore *p){
   prillHex(p->aId, 16, zId);
   prillBufPrintf(pRc, pBuf, "store %s: id %s; vfs %s; directory %s (%s); flush %s; topics %d;"
                  " partitions %d; ring frames %lld, bytes %lld; staged bytes %lld; open files %d;"
-                 " failed appends %lld\n",
+                 " failed appends %lld; wake %s, sleeps %lld\n",
                  p->zSchema, zId, p->pVfs->zName, p->zDir ? p->zDir : "none",
                  p->zDir==0 ? "all in the database" : p->bDirRow ? azDir[p->eDir] : "not made yet",
                  p->eFlush==PRILL_FLUSH_OS ? "os" : "commit", nTopic, p->nPart, p->nSlot,
-                 p->nRingByte, prillStageBytes(p), prillFilesCount(p), p->nFailed);
+                 p->nRingByte, prillStageBytes(p), prillFilesCount(p), p->nFailed,
+                 p->pWake==0 || p->pWake->map.a==0 ? "none" : p->pWake->map.bReadOnly ? "read-only" : "mapped",
+                 p->pConn->nSlept);
 }
 
 /*
@@ -218,7 +219,7 @@ static void funcDebug(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg){
   if( rc==SQLITE_OK ){
     sqlite3_result_text64(pCtx, (char*)buf.a, (u64)(buf.n-1), SQLITE_TRANSIENT, SQLITE_UTF8);
   }else{
-    funcFail(pCtx, p, rc);
+    prillFuncFail(pCtx, p, rc);
   }
   prillBufFree(&buf);
 }

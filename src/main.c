@@ -48,7 +48,8 @@ static void mainUnregister(sqlite3 *db){
   };
   static const struct { const char *zName; int nArg; } aFunc[] = {
     {"prill_version", 0}, {"prill_partition", 0}, {"prill_offset", 0}, {"prill_connection", 1}, {"prill_debug", 0},
-    {"prill_maintain", 0}, {"prill_maintain", 1}, {"prill_check", 0}, {"prill_check", 1}
+    {"prill_maintain", 0}, {"prill_maintain", 1}, {"prill_check", 0}, {"prill_check", 1},
+    {"prill_wait", 2}, {"prill_wait", 3}, {"prill_busy_timeout", 1}
   };
   size_t i;
   for(i=0; i<sizeof(azModule)/sizeof(azModule[0]); i++){
@@ -69,6 +70,7 @@ static int mainRegister(sqlite3 *db){
   p->iLastOff = -1;
   p->iLastPart = -1;
   rc = prillFuncInit(p);              /* first: I2 */
+  if( rc==SQLITE_OK ) rc = prillFuncWaitInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabStoreInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabTopicInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabAdminInit(p);

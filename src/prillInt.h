@@ -323,6 +323,20 @@ int prillFileRmdir(sqlite3_vfs*, const char *zDir);     /* not empty is OK */
 ** prillFileSetBootId (NULL to unset). */
 void prillFileBootId(char zOut[40]);
 void prillFileSetBootId(const char*);
+/* A file's bytes in memory, shared with all processes that map it, and sleep
+** and wake on its 32-bit words.  No VFS and no database lock is involved. */
+typedef struct PrillMap PrillMap;
+struct PrillMap {
+  u32 *a;               /* NULL: not mapped */
+  i64 n;                /* bytes */
+  u64 iDev, iIno;       /* which file it is */
+  u8 bReadOnly;
+};
+int prillFileMap(sqlite3_vfs*, const char *zPath, i64 n, PrillMap*);
+void prillFileUnmap(PrillMap*);                         /* and zero the struct */
+int prillFileIsMapped(const char *zPath, const PrillMap*);
+int prillFileSleep(const u32 *p, u32 v, i64 us);        /* 1: us have passed */
+int prillFileWake(u32 *p, int n);                       /* how many slept */
 
 /* index.c: Kafka's .index and .timeindex, and the same in memory. */
 typedef struct PrillIndexEntry PrillIndexEntry;

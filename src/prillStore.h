@@ -24,6 +24,9 @@ typedef struct PrillWrite PrillWrite;
 typedef struct PrillRun PrillRun;
 typedef struct PrillStage PrillStage;
 typedef struct PrillPageCache PrillPageCache;
+typedef struct PrillWake PrillWake;
+typedef struct PrillSeen PrillSeen;
+typedef struct PrillTurn PrillTurn;
 
 /* Cached statements, by number.  store.c has their texts. */
 enum {
@@ -40,6 +43,11 @@ struct PrillConn {
   i64 iLastOff;           /* offset of the last INSERTed record, -1 none */
   int iLastPart;          /* its partition, -1 none */
   int iRobin;             /* round_robin's place */
+  PrillWake *pWakes;      /* mapped files "wake", one a database (wake.c) */
+  u32 iWake;              /* commits counted in them */
+  PrillSeen *pSeen;       /* what was last read of which topic (wait.c) */
+  i64 nSlept;             /* sleeps that have ended, for prill_debug() */
+  PrillTurn *pTurn;       /* the busy handler's state, or NULL (turn.c) */
 };
 
 /* What the database says of one partition: the committed truth. */
@@ -139,6 +147,8 @@ struct PrillTopic {
   PrillPart **apPart;     /* by number in the topic */
   int nRef;               /* cursors and doors; the cache's own counts too */
   u8 bGone;               /* no longer in the catalog */
+  u32 iWake;              /* last commit it was counted in (wake.c) */
+  PrillSeen *pSeen;       /* where reads of it are noted, once there was one */
 };
 
 struct PrillStore {
@@ -189,6 +199,8 @@ struct PrillStore {
   void *pFiles;           /* open segment files (part.c) */
   PrillPageCache *pPages; /* decoded batches (page.c) */
   i64 nFailed;            /* failed appends, for prill_debug() */
+  PrillWake *pWake;       /* the connection's, once asked for (wake.c) */
+  u8 bTouched;            /* xCommit wakes, whatever was staged */
 };
 
 /* store.c: opening, refreshing, statements, the state row, transactions.
@@ -197,6 +209,8 @@ struct PrillStore {
 ** back.  The store need not exist in the database yet. */
 int prillStoreGet(PrillConn*, const char *zSchema, PrillStore**);
 void prillStorePut(PrillStore*);
+/* Let go of the snapshot a refresh outside any transaction holds. */
+void prillStoreLetGo(PrillStore*);
 /* Make the caches agree with the statement's snapshot.  Call at the start of
 ** every cursor and every write.  Afterwards bExists tells whether there is a
 ** store; without one all lists are empty. */
@@ -480,6 +494,96 @@ void prillScanClose(PrillScan*);
 int prillScanBatchAt(PrillPart*, i64 iOff, PrillBatch *pHdr, PrillBuf *pBuf,
                      int *piWhere, i64 *piPos, int *pbValid);
 
+/* wake.c: counters shared by all processes of a store, to sleep on.  A hint,
+** never a truth: whoever is woken looks at the database.  iTopic is
+** PrillTopic.iTopic, or 0 for any commit to the store.
+**
+** Get: the connection's, not mapped yet; NULL without a file name or memory.
+** Map: map it if it is there; with bLook be sure it is the file of that name.
+** Open: the store's, made and mapped where possible; NULL: there can be none. */
+#define PRILL_WAKE_STORE 0            /* words of the file */
+#define PRILL_WAKE_TURN  1
+#define PRILL_WAKE_WAITS 2
+struct PrillWake {
+  PrillWake *pNext;
+  sqlite3_vfs *pVfs;
+  char *zDb, *zPath;
+  PrillMap map;           /* map.a NULL: not mapped, wake works by re-reading */
+  int nLook;              /* commits until it is looked for again */
+};
+typedef struct PrillMark PrillMark;
+struct PrillMark {
+  int iWord;
+  u32 iSeen;
+  u8 bMap;                /* 0: nothing to sleep on */
+};
+PrillWake *prillWakeGet(PrillConn*, sqlite3_vfs*, const char *zDb);
+int prillWakeMap(PrillWake*, int bLook);
+PrillWake *prillWakeOpen(PrillStore*, int bLook);
+void prillWakeFree(PrillConn*);
+/* Take down a counter, BEFORE the snapshot that is looked at; then, when there
+** was nothing in it, sleep until the counter has moved.  1: us microseconds
+** have passed; 0: it moved, or a signal came.  p may be NULL. */
+void prillWakeSample(PrillWake *p, i64 iTopic, PrillMark*);
+int prillWakeSleep(PrillWake *p, sqlite3_vfs*, const PrillMark*, i64 us);
+/* From prillStoreCommit: count the topics of the stage, and the store. */
+void prillWakeCommit(PrillStore*);
+
+/* wait.c: waiting for records.  All waits of the library go through PrillWait:
+**
+**     prillWaitInit(&w, pConn, ms);
+**     do{
+**       prillWaitSample(&w, pStore, iTopic);
+**       ... prillStoreRefresh, look; found something: break ...
+**       ... let go of the snapshot: reset statements, prillStoreLetGo ...
+**     }while( (rc = prillWaitSleep(&w))==SQLITE_OK );
+**     prillWaitEnd(&w);
+**
+** Sleep gives SQLITE_OK: look again; SQLITE_DONE: the time is up, or waiting is
+** not allowed (a transaction is open, in any schema but temp); SQLITE_INTERRUPT;
+** or another error.
+**
+** A SELECT ON A TABLE OF SCHEMA temp, and what its methods run: while it runs,
+** SQLite does not end the read transaction of a nested statement (it ends
+** when no reader is left), so what looks at the caller's connection between two
+** sleeps holds a snapshot, and an old one.  Such a table looks through
+** prillWaitStore(): the same store on a connection of its own. */
+typedef struct PrillWait PrillWait;
+struct PrillWait {
+  PrillConn *pConn;       /* whose sqlite3_interrupt() ends the wait */
+  PrillStore *pStore;     /* as sampled */
+  i64 msLeft;             /* -1: for ever */
+  PrillMark mark;
+  sqlite3_stmt *pHold, *pProbe;
+};
+void prillWaitInit(PrillWait*, PrillConn*, i64 ms);
+void prillWaitSample(PrillWait*, PrillStore*, i64 iTopic);
+int prillWaitSleep(PrillWait*);
+void prillWaitEnd(PrillWait*);
+/* May this connection wait now? */
+int prillWaitMay(PrillConn*);
+/* pStore's database on a connection made for looking: *pp with a reference,
+** its PrillConn at (*pp)->pConn.  SQLITE_CANTOPEN: there can be none (no file,
+** a VFS without a name, locked): do not wait.  prillWaitStoreClose() ends it. */
+int prillWaitStore(PrillStore*, PrillStore **pp);
+void prillWaitStoreClose(PrillStore*);          /* NULL is harmless */
+/* pConn has read pTopic, which may be another connection's, as of its store's
+** snapshot; is there something newer than that? */
+int prillWaitRead(PrillConn*, PrillTopic*);
+int prillWaitNews(PrillConn*, PrillTopic*, int *pbNews);
+void prillWaitFree(PrillConn*);
+
+/* turn.c: turns at the write lock.
+**
+** Timeout: wait up to ms for locks in place of sqlite3_busy_timeout; 0: not at
+** all.  The handler serves the connection until another takes its place. */
+int prillTurnTimeout(PrillConn*, int ms);
+/* xCommit and xRollback: the lock is free.  1: somebody was woken, and
+** prillTurnYield is to be called once all else is done. */
+int prillTurnPass(PrillStore*);
+void prillTurnYield(PrillStore*);
+void prillTurnFree(PrillConn*);
+
 /* trim.c: retention and trash. */
 /* Bounded upkeep in autocommit: drop what is due, unlink what is durably
 ** dropped, zero-fill.  *pnLeft 0 when nothing is left to do. */
@@ -508,7 +612,7 @@ int prillCheckStore(PrillStore*, PrillBuf*);
 ** vtab_store.c: module prill_store, whose shadow tables hold the catalog.
 ** vtab_topic.c: module topic, and prill_records.
 ** vtab_admin.c and admin_*.c: prill_topics, prill_partitions, prill_segments,
-** prill_batches, prill_config.  func.c: the functions.  Each Init registers with the
+** prill_batches, prill_config.  func.c, func_wait.c: the functions.  Each Init registers with the
 ** connection; PrillConn is reference counted through the destructors given to
 ** sqlite3_create_module_v2 and sqlite3_create_function_v2.
 */
@@ -522,6 +626,9 @@ int prillFuncInit(PrillConn*);
 /* The PrillConn of a connection: borrowed.  SQLITE_ERROR when prill is not
 ** registered with it; else the error of asking. */
 int prillConnOf(sqlite3 *db, PrillConn **pp);
+int prillFuncWaitInit(PrillConn*);
+/* Report rc, with the connection's error text, which is used up. */
+void prillFuncFail(sqlite3_context*, PrillConn*, int rc);
 /* +1 reference, for a module's or function's pAux; prillConnUnref is the
 ** destructor. */
 void *prillConnRef(PrillConn*);

@@ -862,16 +862,28 @@ static void stageCommit(PrillStage *p){
   pStore->iDataVersion = v;
 }
 
+/* SQLite has committed and the lock is free: first wake, then tidy up.  Tables
+** after the first find nothing left to do. */
 void prillStoreCommit(PrillStore *pStore){
+  int bYield = 0;
+  if( pStore->pStage || pStore->bDirty || pStore->bTouched ){
+    prillWakeCommit(pStore);
+    bYield = prillTurnPass(pStore);
+    pStore->bTouched = 0;
+  }
   if( pStore->pStage ) stageCommit(pStore->pStage);
   if( pStore->bDirty ) prillStoreForget(pStore);
+  if( bYield ) prillTurnYield(pStore);
 }
 
 void prillStoreRollback(PrillStore *pStore){
   PrillStage *p = pStore->pStage;
   PrillWrite *w;
+  int bYield = 0;
   int i;
+  pStore->bTouched = 0;
   if( p ){
+    bYield = prillTurnPass(pStore);
     for(i=0; i<p->nRun; i++){
       if( p->aRun[i].pChunk ) p->aRun[i].pChunk->bGone = 1;
     }
@@ -880,4 +892,5 @@ void prillStoreRollback(PrillStore *pStore){
   }
   pStore->iCut++;
   if( pStore->bDirty ) prillStoreForget(pStore);
+  if( bYield ) prillTurnYield(pStore);
 }

@@ -58,6 +58,9 @@ void prillConnUnref(void *pArg){
   PrillConn *p = (PrillConn*)pArg;
   if( --p->nRef>0 ) return;
   assert( p->pStores==0 );
+  prillTurnFree(p);
+  prillWakeFree(p);
+  prillWaitFree(p);
   sqlite3_free(p->zErr);
   sqlite3_free(p);
 }
@@ -322,12 +325,16 @@ int prillStoreGet(PrillConn *pConn, const char *zSchema, PrillStore **pp){
   return rc;
 }
 
-void prillStorePut(PrillStore *p){
-  if( p==0 ) return;
+void prillStoreLetGo(PrillStore *p){
   if( p->bHeld ){
     sqlite3_reset(p->aStmt[STMT_STATE]);
     p->bHeld = 0;
   }
+}
+
+void prillStorePut(PrillStore *p){
+  if( p==0 ) return;
+  prillStoreLetGo(p);
   if( --p->nRef<=0 ) storeFree(p);
 }
 

@@ -844,7 +844,7 @@ static int topicSource(TopicCursor *c, int argc, sqlite3_value **argv){
     c->pTopic = pTopic;
     pTopic->nRef++;
   }
-  return SQLITE_OK;
+  return prillWaitRead(p->pConn, pTopic);
 }
 
 /* Between two partitions of a scan: the catalog may have been read anew, the

@@ -2,8 +2,8 @@
 #
 # Sourced by the command faultvfs_register.  Registers KIND-transient and
 # KIND-persistent for every kind of "faultvfs kinds": read, short-read, write,
-# full, sync, truncate, open, delete, access, filesize, mkdir, dirsync.  While
-# a loop over one of them runs, "fault" is the default VFS, so -prep opens its
+# full, sync, truncate, open, delete, access, filesize, mkdir, dirsync,
+# rawopen, mmap.  While a loop over one of them runs, "fault" is the default VFS, so -prep opens its
 # databases as ever.
 #
 # A short read of a database file is to SQLite a page never written, hence
