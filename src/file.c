@@ -187,6 +187,7 @@ int prillFileOpen(
   rc = fileTry(p, flags, &out);
   if( rc==SQLITE_OK ){
     p->bReadOnly = (out & SQLITE_OPEN_READONLY)!=0;
+    p->bFresh = eOpen==PRILL_OPEN_NEW;
     if( p->bReadOnly && eOpen!=PRILL_OPEN_READ ){
       rc = eOpen==PRILL_OPEN_NEW ? SQLITE_CONSTRAINT : SQLITE_READONLY;
     }else if( bMode && !bThere ){
@@ -273,7 +274,9 @@ int prillFileWrite(PrillFile *p, const void *a, i64 n, i64 iPos){
 **                     trusted for them
 */
 int prillFileSync(PrillFile *p){
-  return p->pFd->pMethods->xSync(p->pFd, SQLITE_SYNC_NORMAL);
+  int rc = p->pFd->pMethods->xSync(p->pFd, SQLITE_SYNC_NORMAL);
+  if( rc==SQLITE_OK ) p->bFresh = 0;
+  return rc;
 }
 
 /* *pSize is set on SQLITE_OK, else 0 with the VFS's error.  One byte: trap 7. */
@@ -387,7 +390,7 @@ static int fileErrno(const char *zWhat, const char *zPath, int iErrno){
 }
 
 /* Make the entries of directory zDir durable: SQLITE_OK or IOERR_DIR_FSYNC. */
-static int fileSyncDir(sqlite3_vfs *pVfs, const char *zDir){
+int prillFileSyncDir(sqlite3_vfs *pVfs, const char *zDir){
   int (*xDirsync)(const char*) =
       (int(*)(const char*))fileSyscall(pVfs, "prill_dirsync");
   int rc = -1;
@@ -417,7 +420,7 @@ static int fileSyncParent(sqlite3_vfs *pVfs, const char *zPath){
   while( n>1 && zPath[n-1]=='/' ) n--;
   z = n ? sqlite3_mprintf("%.*s", (int)n, zPath) : sqlite3_mprintf(".");
   if( z==0 ) return SQLITE_NOMEM;
-  rc = fileSyncDir(pVfs, z);
+  rc = prillFileSyncDir(pVfs, z);
   sqlite3_free(z);
   return rc;
 }
@@ -425,17 +428,18 @@ static int fileSyncParent(sqlite3_vfs *pVfs, const char *zPath){
 /*
 ** Make directory zDir with the database's mode, x where r, whatever the
 ** umask; without a database, or where stat() does not know it, 0777 under
-** the umask.  Its entry is made durable: its parent is synced.  That is done
-** for a directory that exists too, since the process that made it may have
-** died between the two steps and what is about to be put inside would hang
-** on nothing; so call it where a file is about to be made, not on every use.
+** the umask.  With bSync its entry is made durable: its parent is synced.
+** That is done for a directory that exists too, since the process that made it
+** may have died between the two steps and what is about to be put inside would
+** hang on nothing; so call it where a file is about to be made, not on every
+** use.  Without bSync the caller owes a prillFileSyncDir of the parent.
 **
 **   SQLITE_OK                 there, and durably so
 **   SQLITE_IOERR_DIR_FSYNC    there, but perhaps not after a power loss
 **   SQLITE_CANTOPEN, SQLITE_READONLY_DIRECTORY, SQLITE_FULL, SQLITE_IOERR
 **                             not there (fileErrno() has the list)
 */
-int prillFileMkdir(sqlite3_vfs *pVfs, const char *zDir, const char *zDb){
+int prillFileMkdir(sqlite3_vfs *pVfs, const char *zDir, const char *zDb, int bSync){
   int (*xMkdir)(const char*, mode_t) =
       (int(*)(const char*, mode_t))fileSyscall(pVfs, "mkdir");
   struct stat db;
@@ -463,7 +467,7 @@ int prillFileMkdir(sqlite3_vfs *pVfs, const char *zDir, const char *zDb){
       }
     }
   }
-  return fileSyncParent(pVfs, zDir);
+  return bSync ? fileSyncParent(pVfs, zDir) : SQLITE_OK;
 }
 
 /*

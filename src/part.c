@@ -102,13 +102,19 @@ static PartFile *partFileFind(PrillPart *p, i64 iBase, i64 iGen){
   return 0;
 }
 
-/* Close the least recently used files beyond the limit. */
+/* Close the least recently used files beyond the limit, but none that this
+** transaction made and has yet to sync: only the handle that made a file syncs
+** its directory entry.  write.c has few of them. */
 static void partFileTrim(PrillStore *pStore){
   PartFile **pp = (PartFile**)&pStore->pFiles;
   int n;
   for(n=1; *pp && n<prillLimit.nOpen; n++) pp = &(*pp)->pNext;
   while( *pp ){
     PartFile *pF = *pp;
+    if( pF->pFile->bFresh && pStore->pStage ){
+      pp = &pF->pNext;
+      continue;
+    }
     *pp = pF->pNext;
     partFileFree(pF);
   }

@@ -294,6 +294,7 @@ struct PrillFile {
   sqlite3_file *pFd;
   u64 aIdent[2];        /* prillFileIdent() of the path when it was opened */
   u8 bReadOnly;
+  u8 bFresh;            /* made by this handle, which has not been synced yet */
 };
 #define PRILL_OPEN_READ    0     /* read only; missing is SQLITE_CANTOPEN */
 #define PRILL_OPEN_WRITE   1     /* read and write an existing file */
@@ -314,10 +315,11 @@ int prillFileExists(sqlite3_vfs*, const char *zPath, int *pbExists);
 void prillFileIdent(const char *zPath, u64 aOut[2]);
 int prillFileMoved(const PrillFile*);        /* 1: its path names another, or none */
 int prillFileDelete(sqlite3_vfs*, const char *zPath, int bSync);  /* missing is OK */
-/* Make a directory with the database file's mode (x where r), and make its
-** entry durable: its parent is synced.  Existing is OK, and synced as well: who
-** made it may have died before the sync. */
-int prillFileMkdir(sqlite3_vfs*, const char *zDir, const char *zDb);
+/* Make a directory with the database file's mode (x where r), and, with bSync,
+** make its entry durable: its parent is synced.  Existing is OK, and synced as
+** well: who made it may have died before the sync. */
+int prillFileMkdir(sqlite3_vfs*, const char *zDir, const char *zDb, int bSync);
+int prillFileSyncDir(sqlite3_vfs*, const char *zDir);   /* its entries */
 int prillFileRmdir(sqlite3_vfs*, const char *zDir);     /* not empty is OK */
 /* The kernel's boot id, 36 characters, or "unknown".  A test sets it with
 ** prillFileSetBootId (NULL to unset). */

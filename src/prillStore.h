@@ -123,6 +123,9 @@ struct PrillPart {
   PrillChunk **apTail;    /* live chunks of the tail, in offset order */
   int nTail;
   i64 nTailByte;
+  PrillPart *pShare;      /* next in pStore->apShare's list of its class */
+  PrillPart **ppShare;    /* what points here in it, NULL: in none */
+  int eShare;             /* its class */
   PrillSeg *aSeg;         /* segment list, valid while iSegSeen==x.iSegVer */
   int nSeg;
   i64 iSegSeen;
@@ -151,6 +154,7 @@ struct PrillTopic {
   PrillSeen *pSeen;       /* where reads of it are noted, once there was one */
 };
 
+#define PRILL_NSHARE 40   /* a tail is smaller than 2^40 bytes */
 struct PrillStore {
   PrillConn *pConn;
   PrillStore *pNext;
@@ -188,6 +192,7 @@ struct PrillStore {
   i64 nRingByte;          /* bytes of the frames in them */
   u32 iRingCrc;           /* checksum of the last frame read or written */
   i64 nLiveByte;          /* sum of the partitions' nTailByte */
+  PrillPart *apShare[PRILL_NSHARE];   /* partitions with nTailByte>=2^i, <2^(i+1) */
   int nLivePart;          /* partitions with nTail>0 */
   u8 bTail;               /* the cached tail is valid */
   u8 bTailOff;            /* a reader pins the WAL: write directly */
@@ -348,6 +353,7 @@ int prillWriteChunks(PrillWrite*, PrillChunk**, int nChunk);
 int prillWriteFlush(PrillWrite*);               /* buf to the file */
 int prillWriteFiles(PrillWrite*);               /* all bytes to files: seal, indexes */
 int prillWriteSync(PrillWrite*);                /* and those to the disk */
+int prillWriteSyncDir(PrillStage*);             /* with new directories' entries, after all */
 int prillWriteRows(PrillWrite*);                /* extent, segments, index entries */
 /* The transaction has ended; bReached: its xSync had begun. */
 void prillWriteDone(PrillWrite*, int bCommit, int bReached);
@@ -426,12 +432,14 @@ struct PrillStage {
   int nMarkSync;          /* marks there were when xSync first wrote rows */
   int eLevel;             /* PRAGMA synchronous, -1 not asked yet */
   i64 nByte;              /* bytes in memory */
+  int nFresh;             /* files made and left to be synced at the end */
+  u8 bSyncDir;            /* directories made: the log directory must be synced */
   u8 bSynced;             /* xSync has done all there is */
   u8 bReached;            /* an xSync began: files written are not ours any more */
   u8 bRows;               /* xSync wrote rows */
   u8 bState;              /* of these, extents: the state row's mark changed */
   u8 bRing;               /* xSync wrote frames; the ring is then: */
-  u8 bFold;               /* with others' records folded in: reload */
+  u8 bFold;               /* a new turn, which begins with all that is live */
   i64 iExtentTo;          /* the state row's mark as xSync set it, 0 not yet */
   i64 iTurn, nSlot, nRing;
   u32 iCrc;

@@ -37,6 +37,7 @@
 */
 #include "prillInt.h"
 
+#define STAGE_LOOK 64       /* shares of one size looked at for the largest */
 #define STAGE_KEEP 64       /* runs whose memory is kept for the next transaction */
 
 /**************************************************************************
@@ -499,29 +500,69 @@ static i64 stageShare(const PrillPart *pPart){
   return pPart->nTailByte + (pPart->pWrite ? pPart->pWrite->nRaw : 0);
 }
 
-/* Spill the largest shares, at most nSpill of them and until no more than
-** nKeep bytes are left of nLive. */
-static int stageSpill(PrillStage *p, i64 nLive, i64 nKeep){
-  PrillStore *pStore = p->pStore;
+/* May its share be spilled by this commit? */
+static int stageSpillable(const PrillPart *pPart){
+  const PrillWrite *w = pPart->pWrite;
+  return pPart->pTopic && stageShare(pPart)>0 && !(w && (w->bSpill || w->bDirect));
+}
+
+/* The largest share that may be spilled, or NULL.  Among very many of about the
+** same size one of the first will do. */
+static PrillPart *stageLargest(PrillStage *p){
+  PrillPart *pBest = 0, *pPart;
+  PrillWrite *w;
+  int e, n = 0;
+  for(e=PRILL_NSHARE-1; e>=0 && pBest==0; e--){
+    for(pPart=p->pStore->apShare[e]; pPart && n<STAGE_LOOK; pPart=pPart->pShare){
+      if( !stageSpillable(pPart) ) continue;
+      if( pBest==0 || stageShare(pPart)>stageShare(pBest) ) pBest = pPart;
+      n++;
+    }
+  }
+  for(w=p->pWrites; w; w=w->pNext){
+    if( stageAlive(w) && stageSpillable(w->pPart)
+     && (pBest==0 || stageShare(w->pPart)>stageShare(pBest)) ) pBest = w->pPart;
+  }
+  return pBest;
+}
+
+/* Spill the largest shares, at most mxSpill of them and until no more than
+** nKeep bytes are left of *pnLive. */
+static int stageSpill(PrillStage *p, i64 *pnLive, i64 nKeep, int mxSpill){
   int n;
   int rc = SQLITE_OK;
-  for(n=0; rc==SQLITE_OK && n<prillLimit.nSpill && nLive>nKeep; n++){
-    PrillPart *pBest = 0, *pPart;
+  for(n=0; rc==SQLITE_OK && n<mxSpill && *pnLive>nKeep; n++){
+    PrillPart *pBest = stageLargest(p);
     PrillWrite *w;
-    int i;
-    for(i=0; i<pStore->nBucket; i++){
-      for(pPart=pStore->apPart[i]; pPart; pPart=pPart->pHash){
-        if( stageShare(pPart)==0 || (pPart->pWrite && (pPart->pWrite->bSpill || pPart->pWrite->bDirect)) ) continue;
-        if( pBest==0 || stageShare(pPart)>stageShare(pBest) ) pBest = pPart;
-      }
-    }
     if( pBest==0 ) break;
-    nLive -= stageShare(pBest);
+    *pnLive -= stageShare(pBest);
     w = stageWrite(&rc, pBest);
     if( rc!=SQLITE_OK ) break;
     w->bSpill = 1;
     rc = stageDirect(p, w);
   }
+  return rc;
+}
+
+/* Make room in the ring, whose limit is nLimit, for nNew bytes of nNewPart new
+** partitions.  What is live may fill half of the ring, so that a turn, which
+** writes it once more, comes after at least as many new bytes: where there are
+** too many partitions for that, the ring grows to twice what is live.  Files
+** are dear, so that a commit spills few of them, and more only where the ring
+** would outgrow its limit. */
+static int stageRoom(PrillStage *p, i64 nLimit, i64 nNew, int nNewPart){
+  PrillStore *pStore = p->pStore;
+  i64 nLive = pStore->nLiveByte + nNew;
+  int bFew = pStore->nLivePart+nNewPart<=prillLimit.nSpill;
+  int bFull = pStore->nRingByte+nNew>nLimit;
+  int rc = SQLITE_OK;
+  if( bFew && bFull ){
+    rc = stageSpill(p, &nLive, 0, prillLimit.nSpill);
+  }else if( !bFew && nLive>nLimit/2 ){
+    rc = stageSpill(p, &nLive, nLimit/2, prillLimit.nSpill);
+    if( rc==SQLITE_OK ) rc = stageSpill(p, &nLive, nLimit, 0x7fffffff);
+  }
+  p->bFold = (u8)(bFull && (bFew || pStore->nRingByte+nNew>2*nLive));
   return rc;
 }
 
@@ -539,7 +580,7 @@ static void stageWalPin(PrillStore *p){
 /* Decide what goes to files.  *pnNew: bytes for the frame. */
 static int stagePlan(PrillStage *p, i64 *pnNew){
   PrillStore *pStore = p->pStore;
-  i64 nNew = 0, nLive, nLimit;
+  i64 nNew = 0, nLimit;
   int nNewPart = 0;
   PrillWrite *w;
   int rc = SQLITE_OK;
@@ -570,15 +611,8 @@ static int stagePlan(PrillStage *p, i64 *pnNew){
     return rc;
   }
   nLimit = prillTailLimit(pStore, pStore->nLivePart+nNewPart);
-  nLive = pStore->nLiveByte + nNew;
-  if( p->bRing && p->bFold ){
-    /* The turn made by an earlier xSync stands (I2). */
-  }else if( pStore->nRingByte+nNew>nLimit ){
-    rc = stageSpill(p, nLive, pStore->nLivePart+nNewPart<=prillLimit.nSpill ? 0 : nLimit/2);
-    p->bFold = 1;
-  }else if( pStore->nLivePart>prillLimit.nSpill && nLive>nLimit/2 ){
-    rc = stageSpill(p, nLive, nLimit/2);
-  }
+  /* The turn made by an earlier xSync stands (I2). */
+  if( !(p->bRing && p->bFold) ) rc = stageRoom(p, nLimit, nNew, nNewPart);
   for(nNew=0, w=p->pWrites; w; w=w->pNext){
     if( stageAlive(w) && !w->bDirect && w->nRaw>0 ) nNew += w->nRaw+32;
   }
@@ -618,6 +652,10 @@ static int stageFoldPart(PrillStage *p, PrillPart *pPart){
   PrillChunk *pWork = 0;
   int i;
   int rc = SQLITE_OK;
+  if( pPart->nTail==1 ){
+    prillFrameAdd(&rc, &p->frame, pPart->iPid, pPart->apTail[0]);
+    return rc;
+  }
   for(i=0; rc==SQLITE_OK && i<pPart->nTail; i++){
     PrillChunk *pIn = pPart->apTail[i];
     const u8 *a = pIn->buf.a, *aEnd = a+pIn->buf.n;
@@ -769,6 +807,7 @@ static int stageSync(PrillStage *p){
   for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
     if( stageAlive(w) && stageToFile(p, w) ) rc = prillWriteSync(w);
   }
+  if( rc==SQLITE_OK ) rc = prillWriteSyncDir(p);
   if( rc==SQLITE_OK ) rc = stageFrames(p, nNew);
   for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
     if( stageAlive(w) && stageRows(p, w) ){
@@ -818,7 +857,7 @@ static int stageKeepTail(PrillStage *p, PrillWrite *w){
   return rc;
 }
 
-/* The ring has turned: what was live has moved. */
+/* The ring has turned, and all that was live is in segments. */
 static void stageDropTails(PrillStore *pStore){
   PrillPart *pPart;
   int i;
@@ -847,7 +886,8 @@ static void stageCommit(PrillStage *p){
     else if( rc==SQLITE_OK ) rc = prillTailPrune(w->pPart);
   }
   if( p->bRing ){
-    if( p->iTurn!=pStore->iRingGen ) stageDropTails(pStore);
+    /* What a fold has written once more are the same records. */
+    if( p->iTurn!=pStore->iRingGen && !p->bFold ) stageDropTails(pStore);
     for(w=p->pWrites; rc==SQLITE_OK && w; w=w->pNext){
       if( stageAlive(w) && !w->bDirect && w->nRaw>0 ) rc = stageKeepTail(p, w);
     }
@@ -856,7 +896,7 @@ static void stageCommit(PrillStage *p){
     pStore->nRingByte = p->nRing;
     pStore->iRingCrc = p->iCrc;
   }
-  if( rc!=SQLITE_OK || p->bFold ) prillTailReset(pStore);
+  if( rc!=SQLITE_OK ) prillTailReset(pStore);
   stageFree(p);
   sqlite3_file_control(pStore->pConn->db, pStore->zSchema, SQLITE_FCNTL_DATA_VERSION, &v);
   pStore->iDataVersion = v;

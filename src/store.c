@@ -612,7 +612,7 @@ int prillStoreMakeDir(PrillStore *p){
   char zId[33];
   int rc;
   if( p->bDirRow ) return prillStoreLookDir(p);
-  rc = prillFileMkdir(p->pVfs, p->zDir, p->zDb);
+  rc = prillFileMkdir(p->pVfs, p->zDir, p->zDb, 1);
   if( rc!=SQLITE_OK ){
     return prillError(p->pConn, rc, "cannot make the log directory %s; check the permissions of"
                       " the directory it is in", p->zDir);

@@ -163,14 +163,37 @@ static PrillChunk **tailCopy(PrillChunk **ap, int n, int nAlloc){
   return p->a;
 }
 
+/* nByte more bytes, or fewer, of a partition are live: keep it in the list of
+** its size, where a spill looks for the largest. */
+static void tailShare(PrillPart *pPart, i64 nByte){
+  PrillStore *p = pPart->pStore;
+  int e = 0;
+  i64 n;
+  pPart->nTailByte += nByte;
+  p->nLiveByte += nByte;
+  for(n=pPart->nTailByte; n>1 && e<PRILL_NSHARE-1; n>>=1) e++;
+  if( pPart->ppShare ){
+    if( pPart->nTailByte>0 && e==pPart->eShare ) return;
+    *pPart->ppShare = pPart->pShare;
+    if( pPart->pShare ) pPart->pShare->ppShare = pPart->ppShare;
+    pPart->ppShare = 0;
+  }
+  if( pPart->nTailByte>0 ){
+    pPart->eShare = e;
+    pPart->pShare = p->apShare[e];
+    if( pPart->pShare ) pPart->pShare->ppShare = &pPart->pShare;
+    pPart->ppShare = &p->apShare[e];
+    p->apShare[e] = pPart;
+  }
+}
+
 void prillTailDrop(PrillPart *pPart){
   PrillStore *p = pPart->pStore;
   if( pPart->nTail>0 ) p->nLivePart--;
-  p->nLiveByte -= pPart->nTailByte;
+  tailShare(pPart, -pPart->nTailByte);
   prillTailLetGo(pPart->apTail);
   pPart->apTail = 0;
   pPart->nTail = 0;
-  pPart->nTailByte = 0;
 }
 
 int prillTailPrune(PrillPart *pPart){
@@ -188,8 +211,7 @@ int prillTailPrune(PrillPart *pPart){
   prillTailLetGo(pPart->apTail);
   pPart->apTail = ap;
   pPart->nTail -= i;
-  pPart->nTailByte -= nByte;
-  pPart->pStore->nLiveByte -= nByte;
+  tailShare(pPart, -nByte);
   return SQLITE_OK;
 }
 
@@ -207,8 +229,7 @@ int prillTailAdd(PrillPart *pPart, PrillChunk *pChunk){
   if( pPart->nTail==0 ) p->nLivePart++;
   pList->a[pList->n++] = prillChunkRef(pChunk);
   pPart->nTail++;
-  pPart->nTailByte += pChunk->buf.n;
-  p->nLiveByte += pChunk->buf.n;
+  tailShare(pPart, pChunk->buf.n);
   return SQLITE_OK;
 }
 

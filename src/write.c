@@ -6,8 +6,11 @@
 **   I1  Bytes below the committed end never change.
 **   I2  Bytes above it are written only where they are zeros or this
 **       connection's own; else the partition goes on in a new segment.
-**   I3  A file made by this transaction is synced, with its directory entry,
-**       before any row names it (not with synchronous=OFF).
+**   I3  A file made by this transaction is synced, with its directory entry and
+**       that of its directory, before any row names it (not with
+**       synchronous=OFF).  Where segments are synced at COMMIT that is done
+**       then, once for all: the first sync commits the file system's journal,
+**       and the rest finds little left to do.
 **   I4  A segment's file is cut to its length only when it is sealed.
 **   I5  After a failed write or sync no more is appended to that file (R7).
 **   I6  The bytes a transaction writes are a prefix of what it would write with
@@ -26,6 +29,9 @@
 
 static const char zWriteRemedy[] =
   "cannot be written; check space and permissions, then try again: the partition goes on in a new segment";
+
+#define WRITE_AHEAD 8       /* writes like this one that zero-filling provides for */
+static const u8 writeZero[65536];
 
 /* R7: this file takes no more appends from this connection. */
 static int writeFailed(PrillWrite *w, int rc, i64 iBase, i64 iGen, const char *zExt){
@@ -116,17 +122,30 @@ int prillWriteFlush(PrillWrite *w){
   return SQLITE_OK;
 }
 
+/* May the sync of a file about to be made wait for the end of the transaction,
+** when its bytes are synced with it?  Where segments are synced then, and
+** while few files wait: their handles must stay open (I3). */
+static int writeMayWait(PrillStage *pStage, int eLevel){
+  return eLevel>0 && pStage->pStore->eFlush==PRILL_FLUSH_COMMIT && pStage->nFresh<prillLimit.nOpen/2;
+}
+
 /* Make the file of a new segment: the first generation of the name that does
-** not exist.  Its directory entry is durable on return (I3). */
+** not exist.  Its directory entry is durable on return, or will be after
+** prillWriteSync and prillWriteSyncDir (I3). */
 static int writeNewFile(PrillWrite *w, i64 iBase, i64 *piGen){
   PrillPart *p = w->pPart;
+  PrillStage *pStage = p->pStore->pStage;
   PrillFile *pFile = 0;
-  int eLevel;
+  int eLevel, bWait;
   i64 iGen;
   int rc = prillStoreMakeDir(p->pStore);
-  if( rc==SQLITE_OK && w->x.iSegVer==0 ){
+  if( rc==SQLITE_OK ) rc = prillStageLevel(pStage, &eLevel);
+  if( rc!=SQLITE_OK ) return rc;
+  bWait = writeMayWait(pStage, eLevel);
+  if( w->x.iSegVer==0 ){
     char *zDir = prillPartFullPath(p, 0, 0, "");
-    rc = zDir ? prillFileMkdir(p->pStore->pVfs, zDir, p->pStore->zDb) : SQLITE_NOMEM;
+    rc = zDir ? prillFileMkdir(p->pStore->pVfs, zDir, p->pStore->zDb, !bWait) : SQLITE_NOMEM;
+    if( bWait ) pStage->bSyncDir = 1;
     if( rc!=SQLITE_OK ){
       prillError(p->pStore->pConn, rc, "cannot make the directory %s; check space and permissions",
                  zDir ? zDir : "");
@@ -141,8 +160,9 @@ static int writeNewFile(PrillWrite *w, i64 iBase, i64 *piGen){
     if( rc!=SQLITE_CONSTRAINT ) break;
   }
   if( rc!=SQLITE_OK ) return prillPartFileError(p, rc, iBase, iGen, "log", zWriteRemedy);
-  rc = prillStageLevel(p->pStore->pStage, &eLevel);
-  if( rc==SQLITE_OK && eLevel>0 ){
+  if( bWait ){
+    pStage->nFresh++;
+  }else if( eLevel>0 ){
     rc = prillFileSync(pFile);
     if( rc!=SQLITE_OK ) return writeFailed(w, rc, iBase, iGen, "log");
   }
@@ -463,6 +483,42 @@ static int writeSyncFile(PrillPart *p, PrillFile *pFile, i64 iBase, i64 iGen){
   return rc==SQLITE_OK ? prillFileSync(pFile) : rc;
 }
 
+/* The write has reached the end of its segment's file: zero-fill what the next
+** ones will need, so that they need not change the file's length, which makes
+** a sync several times slower.  As much as the segment holds and as WRITE_AHEAD
+** such writes take, in one step of at most szZero; synced with the write.  No
+** space for it is no error: the file is cut back to what it must hold. */
+static int writeFill(PrillWrite *w, PrillFile *pFile){
+  const PrillWriteSeg *pSeg = &w->aSeg[w->nSeg-1];
+  i64 nNew = pSeg->bNew ? w->x.nByte : w->x.nByte - w->pPart->x.nByte;
+  i64 nSize = 0, iPos = w->x.nByte, nWant;
+  int rc = SQLITE_OK;
+  if( pSeg->bSealed || w->pPart->pStore->eFlush!=PRILL_FLUSH_COMMIT || nNew<=0 ) return SQLITE_OK;
+  nWant = PRILL_MIN(iPos, PRILL_MIN(nNew*WRITE_AHEAD, prillLimit.szZero));
+  nWant = PRILL_MIN(iPos + nWant, w->pTopic->cfg.szSegment);
+  if( nWant<=iPos ) return SQLITE_OK;
+  rc = prillFileSize(pFile, &nSize);
+  if( rc!=SQLITE_OK || nSize!=iPos ) return rc;
+  while( rc==SQLITE_OK && iPos<nWant ){
+    i64 n = PRILL_MIN((i64)sizeof(writeZero), nWant-iPos);
+    rc = prillFileWrite(pFile, writeZero, n, iPos);
+    iPos += n;
+  }
+  if( (rc&0xff)==SQLITE_FULL ) rc = prillFileTruncate(pFile, nSize);
+  return rc;
+}
+
+int prillWriteSyncDir(PrillStage *pStage){
+  PrillStore *p = pStage->pStore;
+  int rc;
+  if( !pStage->bSyncDir ) return SQLITE_OK;
+  rc = prillFileSyncDir(p->pVfs, p->zDir);
+  if( rc!=SQLITE_OK ) return prillError(p->pConn, rc, "cannot make the log directory %s; check the permissions of"
+                                        " the directory it is in", p->zDir);
+  pStage->bSyncDir = 0;
+  return SQLITE_OK;
+}
+
 int prillWriteSync(PrillWrite *w){
   PrillPart *p = w->pPart;
   PrillStore *pStore = p->pStore;
@@ -474,6 +530,7 @@ int prillWriteSync(PrillWrite *w){
     PrillFile *pFile;
     if( !bDue && !w->aSeg[i].bSealed ) continue;
     rc = prillPartFileOpen(p, w->aSeg[i].iBase, w->aSeg[i].iGen, PRILL_OPEN_WRITE, &pFile);
+    if( rc==SQLITE_OK && i==w->nSeg-1 ) rc = writeFill(w, pFile);
     if( rc==SQLITE_OK ) rc = writeSyncFile(p, pFile, w->aSeg[i].iBase, w->aSeg[i].iGen);
     if( rc!=SQLITE_OK ){
       rc = writeFailed(w, rc, w->aSeg[i].iBase, w->aSeg[i].iGen, "log");
@@ -488,20 +545,19 @@ int prillWriteSync(PrillWrite *w){
 ** transaction left unsynced, and zero-fill ahead of the end, as far as the
 ** segment is long, while *pnBudget lasts.  *pbSynced: OUT. */
 int prillWriteAhead(PrillPart *p, i64 *pnBudget, int *pbSynced){
-  static const u8 aZero[65536];
   PrillFile *pFile;
   i64 nSize = 0, nWant;
   int rc = prillPartSegs(p);
   *pbSynced = 0;
-  if( rc!=SQLITE_OK || p->x.iBase<0 || p->x.nByte<(i64)sizeof(aZero) ) nWant = 0;
+  if( rc!=SQLITE_OK || p->x.iBase<0 || p->x.nByte<(i64)sizeof(writeZero) ) nWant = 0;
   else nWant = PRILL_MIN(p->x.nByte + PRILL_MIN(p->x.nByte, *pnBudget), p->pTopic->cfg.szSegment);
   if( rc!=SQLITE_OK || p->x.iBase<0 || (nWant==0 && p->x.nSynced>=p->x.nByte) ) return rc;
   rc = prillPartFileOpen(p, p->x.iBase, p->x.iGen, PRILL_OPEN_WRITE, &pFile);
   if( rc==SQLITE_OK ) rc = prillFileSize(pFile, &nSize);
   if( rc==SQLITE_OK && nSize>=p->x.nByte && nSize-p->x.nByte<(nWant-p->x.nByte)/2 ){
     while( rc==SQLITE_OK && nSize<nWant ){
-      i64 n = PRILL_MIN((i64)sizeof(aZero), nWant-nSize);
-      rc = prillFileWrite(pFile, aZero, n, nSize);
+      i64 n = PRILL_MIN((i64)sizeof(writeZero), nWant-nSize);
+      rc = prillFileWrite(pFile, writeZero, n, nSize);
       nSize += n;
       *pnBudget -= n;
     }
