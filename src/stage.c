@@ -526,15 +526,15 @@ static PrillPart *stageLargest(PrillStage *p){
   return pBest;
 }
 
-/* Spill the largest shares, at most mxSpill of them and until no more than
-** nKeep bytes are left of *pnLive. */
-static int stageSpill(PrillStage *p, i64 *pnLive, i64 nKeep, int mxSpill){
+/* Spill the largest shares, at most mxSpill of them, none smaller than szLeast,
+** and until no more than nKeep bytes are left of *pnLive. */
+static int stageSpill(PrillStage *p, i64 *pnLive, i64 nKeep, int mxSpill, i64 szLeast){
   int n;
   int rc = SQLITE_OK;
   for(n=0; rc==SQLITE_OK && n<mxSpill && *pnLive>nKeep; n++){
     PrillPart *pBest = stageLargest(p);
     PrillWrite *w;
-    if( pBest==0 ) break;
+    if( pBest==0 || stageShare(pBest)<szLeast ) break;
     *pnLive -= stageShare(pBest);
     w = stageWrite(&rc, pBest);
     if( rc!=SQLITE_OK ) break;
@@ -547,9 +547,9 @@ static int stageSpill(PrillStage *p, i64 *pnLive, i64 nKeep, int mxSpill){
 /* Make room in the ring, whose limit is nLimit, for nNew bytes of nNewPart new
 ** partitions.  What is live may fill half of the ring, so that a turn, which
 ** writes it once more, comes after at least as many new bytes: where there are
-** too many partitions for that, the ring grows to twice what is live.  Files
-** are dear, so that a commit spills few of them, and more only where the ring
-** would outgrow its limit. */
+** too many partitions for that, the ring grows to twice what is live.  A file's
+** sync is dear, so that a commit spills few of them and none for a few records;
+** more only where what is live would outgrow the limit. */
 static int stageRoom(PrillStage *p, i64 nLimit, i64 nNew, int nNewPart){
   PrillStore *pStore = p->pStore;
   i64 nLive = pStore->nLiveByte + nNew;
@@ -557,10 +557,10 @@ static int stageRoom(PrillStage *p, i64 nLimit, i64 nNew, int nNewPart){
   int bFull = pStore->nRingByte+nNew>nLimit;
   int rc = SQLITE_OK;
   if( bFew && bFull ){
-    rc = stageSpill(p, &nLive, 0, prillLimit.nSpill);
+    rc = stageSpill(p, &nLive, 0, prillLimit.nSpill, 0);
   }else if( !bFew && nLive>nLimit/2 ){
-    rc = stageSpill(p, &nLive, nLimit/2, prillLimit.nSpill);
-    if( rc==SQLITE_OK ) rc = stageSpill(p, &nLive, nLimit, 0x7fffffff);
+    rc = stageSpill(p, &nLive, nLimit/2, prillLimit.nSpill, prillLimit.szRingPart/16);
+    if( rc==SQLITE_OK ) rc = stageSpill(p, &nLive, nLimit, 0x7fffffff, 0);
   }
   p->bFold = (u8)(bFull && (bFew || pStore->nRingByte+nNew>2*nLive));
   return rc;
