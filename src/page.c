@@ -4,21 +4,23 @@
 ** May call: base, codec.
 **
 ** A page is one committed batch, its CRC checked, its records decompressed and
-** their beginnings listed.  Committed bytes never change, so a page is good for
+** their beginnings listed; what they hold is not looked at (a reader decodes
+** what it gives), unless prillPageCheck is asked to.  Committed bytes never change, so a page is good for
 ** as long as its name (partition, segment, generation, byte position) is in
 ** the snapshot that leads to it.  Scans put here only the first batch they
 ** read: a lookup's; the rest of a long scan would push everything else out.
 **
-** The cache is direct-mapped and bounded: PAGE_SLOTS pages of at most
-** PAGE_MX bytes a store.
+** The cache is bounded: PAGE_SETS sets of PAGE_WAYS pages, newest first, of at
+** most PAGE_MX bytes each, a store.
 */
 #include "prillInt.h"
 
-#define PAGE_SLOTS 64
+#define PAGE_SETS 16
+#define PAGE_WAYS 4
 #define PAGE_MX 131072
 
 struct PrillPageCache {
-  PrillPage *ap[PAGE_SLOTS];
+  PrillPage *ap[PAGE_SETS][PAGE_WAYS];
 };
 
 void prillPageUnref(PrillPage *p){
@@ -32,38 +34,58 @@ void prillPageUnref(PrillPage *p){
 void prillPagesFree(PrillStore *pStore){
   int i;
   if( pStore->pPages==0 ) return;
-  for(i=0; i<PAGE_SLOTS; i++) prillPageUnref(pStore->pPages->ap[i]);
+  for(i=0; i<PAGE_SETS*PAGE_WAYS; i++) prillPageUnref(pStore->pPages->ap[i/PAGE_WAYS][i%PAGE_WAYS]);
   sqlite3_free(pStore->pPages);
   pStore->pPages = 0;
 }
 
-static int pageSlot(int iPid, i64 iBase, i64 iPos){
+static int pageSet(int iPid, i64 iBase, i64 iPos){
   u64 h = ((u64)iPos ^ ((u64)iBase<<7) ^ ((u64)iPid<<40)) * 0x9e3779b97f4a7c15ULL;
-  return (int)(h>>58) % PAGE_SLOTS;
+  return (int)(h>>58) % PAGE_SETS;
 }
 
 PrillPage *prillPageFind(PrillStore *pStore, int iPid, i64 iBase, i64 iGen, i64 iPos){
-  PrillPage *p;
+  PrillPage **ap;
+  int i;
   if( pStore->pPages==0 ) return 0;
-  p = pStore->pPages->ap[pageSlot(iPid, iBase, iPos)];
-  if( p==0 || p->iPid!=iPid || p->iBase!=iBase || p->iGen!=iGen || p->iPos!=iPos ) return 0;
-  p->nRef++;
-  return p;
+  ap = pStore->pPages->ap[pageSet(iPid, iBase, iPos)];
+  for(i=0; i<PAGE_WAYS && ap[i]; i++){
+    PrillPage *p = ap[i];
+    if( p->iPos!=iPos || p->iPid!=iPid || p->iBase!=iBase || p->iGen!=iGen ) continue;
+    for(; i>0; i--) ap[i] = ap[i-1];
+    ap[0] = p;
+    p->nRef++;
+    return p;
+  }
+  return 0;
 }
 
-/* List where records begin.  0 when they are not what the header says. */
+/* List where records begin, by their lengths alone: a lookup decodes the one
+** record it wants.  0 when they do not fill the batch as its header says. */
 static int pageStarts(PrillPage *p){
   const u8 *a = p->aRec, *aEnd = p->aRec + p->nRec;
-  i64 iPrev = p->b.iBase-1;
-  PrillRecord r;
   int i;
   for(i=0; i<p->b.nRec; i++){
-    i64 n = prillRecordDecode(a, aEnd, p->b.iBase, p->b.iBaseTs, &r);
-    if( n==0 || r.iOff<=iPrev || r.iOff>p->b.iBase+p->b.dLast ) return 0;
+    i64 nLen;
+    int n;
     p->aStart[i] = (u32)(a - p->aRec);
-    iPrev = r.iOff;
-    a += n;
+    n = prillVarintGet(a, aEnd, &nLen);
+    if( n==0 || nLen<1 || nLen>aEnd-a-n ) return 0;
+    a += n+nLen;
   }
+  return a==aEnd;
+}
+
+int prillPageCheck(PrillPage *p){
+  i64 iPrev = p->b.iBase-1;
+  int i;
+  for(i=0; i<p->b.nRec && !p->bChecked; i++){
+    PrillRecord r;
+    if( prillRecordDecode(p->aRec+p->aStart[i], p->aRec+p->nRec, p->b.iBase, p->b.iBaseTs, &r)==0
+     || r.iOff<=iPrev || r.iOff>p->b.iBase+p->b.dLast ) return 0;
+    iPrev = r.iOff;
+  }
+  p->bChecked = 1;
   return 1;
 }
 
@@ -71,8 +93,8 @@ PrillPage *prillPageAdd(
   PrillStore *pStore, int iPid, i64 iBase, i64 iGen, i64 iPos,
   const PrillBatch *pB, PrillBuf *pBuf, const u8 *aRec, i64 nRec
 ){
-  PrillPage *p;
-  int i = pageSlot(iPid, iBase, iPos);
+  PrillPage *p, **ap;
+  int i;
   if( nRec>PAGE_MX || pB->nRec<=0 || pB->nRec>nRec ) return 0;
   if( pStore->pPages==0 ){
     pStore->pPages = (PrillPageCache*)sqlite3_malloc64(sizeof(PrillPageCache));
@@ -98,7 +120,9 @@ PrillPage *prillPageAdd(
   }
   p->buf = *pBuf;
   memset(pBuf, 0, sizeof(*pBuf));
-  prillPageUnref(pStore->pPages->ap[i]);
-  pStore->pPages->ap[i] = p;
+  ap = pStore->pPages->ap[pageSet(iPid, iBase, iPos)];
+  prillPageUnref(ap[PAGE_WAYS-1]);
+  for(i=PAGE_WAYS-1; i>0; i--) ap[i] = ap[i-1];
+  ap[0] = p;
   return p;
 }

@@ -456,7 +456,7 @@ int prillStageLevel(PrillStage*, int *pLevel);
 /* page.c: decoded batches kept for the next lookup.  Find and Add give a
 ** reference.  Add takes over *pBuf, whose bytes hold the records aRec[0..nRec);
 ** NULL, and nothing taken, when there is no memory, the batch is too large, or
-** its records are not what its header says. */
+** its records are not as many as its header says. */
 typedef struct PrillPage PrillPage;
 struct PrillPage {
   int nRef;
@@ -467,7 +467,10 @@ struct PrillPage {
   const u8 *aRec;         /* nRec bytes of records, in buf */
   i64 nRec;
   u32 *aStart;            /* where each begins; b.nRec of them */
+  u8 bChecked;            /* prillPageCheck has said yes */
 };
+/* 1 when all its records are well-formed and their offsets rise. */
+int prillPageCheck(PrillPage*);
 PrillPage *prillPageFind(PrillStore*, int iPid, i64 iBase, i64 iGen, i64 iPos);
 PrillPage *prillPageAdd(PrillStore*, int iPid, i64 iBase, i64 iGen, i64 iPos,
                         const PrillBatch*, PrillBuf *pBuf, const u8 *aRec, i64 nRec);

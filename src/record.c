@@ -31,7 +31,7 @@
 
 /*
 ** Read a signed varint at *pp, which moves past it.  0 on success.  Nearly
-** all of a record's varints take one byte: that case is inline.
+** all of a record's varints take one byte or two: these cases are inline.
 */
 static inline int recordVarint(const u8 **pp, const u8 *aEnd, i64 *pOut){
   const u8 *a = *pp;
@@ -39,6 +39,12 @@ static inline int recordVarint(const u8 **pp, const u8 *aEnd, i64 *pOut){
   if( a<aEnd && a[0]<0x80 ){
     *pOut = (i64)(a[0]>>1) ^ -(i64)(a[0]&1);
     *pp = a+1;
+    return 0;
+  }
+  if( aEnd-a>=2 && a[1]<0x80 ){
+    u32 u = (u32)(a[0]&0x7f) | (u32)a[1]<<7;
+    *pOut = (i64)(u>>1) ^ -(i64)(u&1);
+    *pp = a+2;
     return 0;
   }
   n = prillVarintGet(a, aEnd, pOut);
@@ -107,14 +113,21 @@ i64 prillRecordDecode(const u8 *a, const u8 *aEnd, i64 iBase, i64 iBaseTs,
   return aStop-aStart;
 }
 
-/* As prillVarintLen, with the one-byte case inline. */
+/* As prillVarintLen and prillVarintPut, with the short cases inline. */
 static inline int recordVarintLen(i64 v){
-  return v>=-64 && v<64 ? 1 : prillVarintLen(v);
+  u64 u = ((u64)v<<1) ^ (0-((u64)v>>63));
+  return u<0x80 ? 1 : u<0x4000 ? 2 : prillVarintLen(v);
 }
 static inline u8 *recordPut(u8 *a, i64 v){
-  if( v>=-64 && v<64 ){
-    *a = (u8)(((u64)v<<1) ^ (v<0 ? ~(u64)0 : 0));
+  u64 u = ((u64)v<<1) ^ (0-((u64)v>>63));
+  if( u<0x80 ){
+    *a = (u8)u;
     return a+1;
+  }
+  if( u<0x4000 ){
+    a[0] = (u8)(u|0x80);
+    a[1] = (u8)(u>>7);
+    return a+2;
   }
   return a+prillVarintPut(a, v);
 }

@@ -377,8 +377,12 @@ static int scanUsePage(PrillScan *p){
   p->aEnd = pPage->aRec + pPage->nRec;
   p->nLeft = p->b.nRec;
   if( !p->r.bDesc && k>0 && k<p->b.nRec && p->b.nRec==p->b.dLast+1 ){
-    p->a += pPage->aStart[k];
-    p->nLeft -= k;
+    PrillRecord r;
+    const u8 *a = p->a + pPage->aStart[k];
+    if( prillRecordDecode(a, p->aEnd, p->b.iBase, p->b.iBaseTs, &r)>0 && r.iOff==p->r.iFrom ){
+      p->a = a;
+      p->nLeft -= k;
+    }
   }
   return SQLITE_OK;
 }
@@ -634,7 +638,7 @@ static int scanListRecords(PrillScan *p){
   int rc = SQLITE_OK;
   i64 iPrev = p->b.iBase-1;
   p->recs.n = 0;
-  if( p->pPage && p->iSeg<p->nSeg ){
+  if( p->pPage && p->iSeg<p->nSeg && prillPageCheck(p->pPage) ){
     prillBufAppend(&rc, &p->recs, p->pPage->aStart, p->b.nRec*(i64)sizeof(u32));
     p->iRec = p->b.nRec;
     return rc;
