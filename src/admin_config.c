@@ -14,7 +14,7 @@ static const AdminColumn adminConfigCol[CONFIG_N] = {
   {"scope", "TEXT", 0}, {"name", "TEXT", 0}, {"value", "TEXT", ADMIN_UPDATE},
   {"source", "TEXT", 0}, {"schema", "TEXT", ADMIN_HIDDEN},
 };
-enum { CONFIG_FLUSH, CONFIG_FLUSH_MS };        /* settings of scope store */
+enum { CONFIG_FLUSH, CONFIG_FLUSH_MS, CONFIG_PRODUCER_MS };        /* settings of scope store */
 
 static void adminConfigRow(AdminCursor *c, i64 id, const char *zScope, const char *zName,
                            const char *zValue, const char *zSource){
@@ -44,6 +44,9 @@ static int adminFirstConfig(AdminCursor *c){
     adminConfigRow(c, CONFIG_FLUSH, "store", "flush", bOs ? "os" : "commit", bOs ? "store" : "default");
     adminConfigRow(c, CONFIG_FLUSH_MS, "store", "flush.ms", 0, p->msFlush>=0 ? "store" : "default");
     prillAdminTake(c, CONFIG_VALUE, sqlite3_mprintf("%lld", p->msFlush));
+    adminConfigRow(c, CONFIG_PRODUCER_MS, "store", "producer.id.expiration.ms", 0,
+                   p->msProducer!=PRILL_PRODUCER_MS ? "store" : "default");
+    prillAdminTake(c, CONFIG_VALUE, sqlite3_mprintf("%lld", p->msProducer));
   }
   return c->rc;
 }
@@ -76,12 +79,18 @@ static int adminSetStore(PrillStore *p, int iSetting, const char *zVal, sqlite3_
       return prillError(p->pConn, SQLITE_ERROR, "flush=%s is not allowed; use commit or os", zVal);
     }
     rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET flush=%d WHERE id=0", bOs);
-  }else{
+  }else if( iSetting==CONFIG_FLUSH_MS ){
     if( zVal && (sqlite3_value_numeric_type(pVal)!=SQLITE_INTEGER || ms<-1) ){
       return prillError(p->pConn, SQLITE_ERROR, "flush.ms=%s is not allowed; use a number of milliseconds, or -1"
                         " for never", zVal);
     }
     rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET flush_ms=nullif(%lld,-1) WHERE id=0", ms);
+  }else{
+    if( zVal && (sqlite3_value_numeric_type(pVal)!=SQLITE_INTEGER || ms<1) ){
+      return prillError(p->pConn, SQLITE_ERROR, "producer.id.expiration.ms=%s is not allowed; use a number of"
+                        " milliseconds from 1 up", zVal);
+    }
+    rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET producer_ms=nullif(%lld,-1) WHERE id=0", ms);
   }
   return rc==SQLITE_OK ? prillStoreCatalogChanged(p) : rc;
 }

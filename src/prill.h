@@ -12,7 +12,19 @@
 **  - The library opens no connection, starts no thread and reads no clock but
 **    the VFS's.
 **
-** Result codes are SQLite's.
+** Result codes are SQLite's; a reason that SQLite has no code for is an
+** extended one: see "Result codes".
+**
+** CONTENTS
+**
+**    Version             prill_version
+**    Initialisation      prill_init, sqlite3_prill_init
+**    Result codes        PRILL_FENCED and others
+**    Records             prill_record, prill_header
+**    Producing           prill_producer_open, _produce, _poll, _flush,
+**                        _buffered, _identity, _errmsg, _close
+**    Reading             prill_reader_open, _next, _seek, _seek_time,
+**                        _position, _errmsg, _close
 */
 #ifndef PRILL_H
 #define PRILL_H
@@ -62,6 +74,327 @@ PRILL_API int prill_init(sqlite3 *db);
 struct sqlite3_api_routines;
 PRILL_API int sqlite3_prill_init(sqlite3 *db, char **pzErrMsg,
                                  const struct sqlite3_api_routines *pApi);
+
+/*
+** CAPI: Result codes
+**
+** Extended result codes: the low byte is SQLite's.  The handle's errmsg
+** function gives the reason in words.
+**
+**   PRILL_FENCED      a producer of the same name was opened after this one
+**                     (Kafka: PRODUCER_FENCED, KIP-98).  Only closing is left
+**   PRILL_EXPIRED     the store no longer knows this producer: it produced
+**                     nothing for producer.id.expiration.ms, or too many others
+**                     did since.  Only closing is left; open it again
+**   PRILL_SEQUENCE    a batch does not follow the producer's last one
+**                     (Kafka: OUT_OF_ORDER_SEQUENCE_NUMBER)
+**   PRILL_BUFFER_FULL buffer.memory is used up, and what fills it could not be
+**                     written within max.block.ms.  The record was not taken
+**   PRILL_TRANSACTION not inside the caller's transaction, or not outside: the
+**                     message says which
+**   PRILL_NO_TOPIC    no such topic, or partition
+**   PRILL_OFFSET_RANGE  the offset is before the log's start or after its end
+**                     (Kafka: OFFSET_OUT_OF_RANGE)
+*/
+#define PRILL_FENCED       (SQLITE_ABORT    | (0x51<<8))
+#define PRILL_EXPIRED      (SQLITE_ABORT    | (0x52<<8))
+#define PRILL_SEQUENCE     (SQLITE_CONSTRAINT | (0x51<<8))
+#define PRILL_BUFFER_FULL  (SQLITE_FULL     | (0x51<<8))
+#define PRILL_TRANSACTION  (SQLITE_LOCKED   | (0x51<<8))
+#define PRILL_NO_TOPIC     (SQLITE_NOTFOUND | (0x51<<8))
+#define PRILL_OFFSET_RANGE (SQLITE_RANGE    | (0x51<<8))
+
+/*
+** CAPI: Records
+**
+** A record as it is produced and as it is read.  Setting all of it to zeros
+** makes a record without key, value and headers for partition 0.
+**
+** iPartition    when producing: the partition's number, or
+**               PRILL_ANY_PARTITION: the topic's partitioner chooses
+** iOffset       set when reading; ignored when producing
+** iTimestamp    milliseconds since 1970.  When producing, PRILL_NOW: the
+**               VFS's clock.  A topic with
+**               message.timestamp.type=LogAppendTime always takes the clock
+** pKey, pValue  nKey and nValue bytes of any kind; NULL is null, whatever the
+**               length says.  A null value is a tombstone on a compacted topic
+** aHeader       nHeader headers, in order; names may repeat and need no NUL
+**
+** Ownership: when producing, everything is the caller's and is copied before
+** the function returns.  When reading, everything belongs to the reader and
+** is good until its next call.
+*/
+typedef struct prill_header prill_header;
+struct prill_header {
+  const char *zName;            /* nName bytes of UTF-8 */
+  int nName;
+  const void *pValue;           /* NULL: null */
+  int nValue;
+};
+typedef struct prill_record prill_record;
+struct prill_record {
+  const char *zTopic;           /* NUL-terminated */
+  int iPartition;
+  sqlite3_int64 iOffset;
+  sqlite3_int64 iTimestamp;
+  const void *pKey;
+  int nKey;
+  const void *pValue;
+  int nValue;
+  const prill_header *aHeader;
+  int nHeader;
+};
+#define PRILL_ANY_PARTITION (-1)
+#define PRILL_NOW (-1)
+
+/*
+** CAPI: Producing
+**
+** A producer writes records to topics of one schema of one connection, in one
+** of two ways, as the connection is in a transaction or not.
+**
+** INSIDE A TRANSACTION OF THE CALLER (after BEGIN or SAVEPOINT) a record is
+** part of it, as an INSERT would be: COMMIT makes it exist together with all
+** else of the transaction, ROLLBACK and ROLLBACK TO take it back.  *piOffset
+** is its offset, should the transaction commit.  linger.ms and batch.size do
+** not matter.
+**
+** OUTSIDE, a record goes to the producer's buffer, and *piOffset is -1.  The
+** buffer is written, in a transaction of the producer's own on the caller's
+** connection, when a partition has batch.size bytes in it, when its oldest
+** record is linger.ms old, and by prill_producer_flush() and
+** prill_producer_close().  There is no thread: linger.ms is looked at in each
+** call of prill_producer_produce() and prill_producer_poll(), so a program
+** that may stop producing polls.  What was written is told to xDelivered.
+** Before BEGIN call prill_producer_flush(): what is in the buffer cannot
+** become part of a transaction that may be rolled back, nor be overtaken by
+** it, so producing inside is refused (PRILL_TRANSACTION) while it holds any.
+**
+** A FULL BUFFER.  When a record finds buffer.memory used up, the producer
+** writes the buffer at once.  If the write lock cannot be had, it tries again
+** until max.block.ms have passed (0: not at all) and then refuses the record
+** with PRILL_BUFFER_FULL.  Nothing waits longer, and nothing is dropped: the
+** buffer keeps its records, and a later call may succeed.  The connection's
+** busy handler, if it has one, runs in each attempt, for as long as it likes.
+**
+** IDEMPOTENCE (KIP-98).  With enable.idempotence, batches from the buffer
+** carry a producer id, an epoch and sequence numbers, and the store remembers
+** the last five of each partition in the transaction that writes them.  When
+** COMMIT fails in a way that leaves open whether it happened, the producer
+** offers the same batch again, and it is written once.  A producer.name adds
+** an identity that lasts: opening a producer raises the epoch of its name,
+** and from then on an older producer of that name, in any process, is refused
+** with PRILL_FENCED, inside transactions of its caller too.  Batches with a
+** producer id are stored as they were made, each of at most batch.size bytes
+** before compression.
+**
+** Kafka's clients have the same options by the same names.
+**
+** Thread rule: as the connection: one thread at a time.  Not from within an
+** SQL function, an authorizer or a hook of the same connection.
+*/
+typedef struct prill_producer prill_producer;
+
+/* What became of a run of records that were buffered: nRecord of them, in the
+** order they were produced, got the offsets iOffset, iOffset+1, ...; or, when
+** rc is not SQLITE_OK, were dropped for good, and iOffset is -1.  Records of
+** one partition are told in the order they were produced. */
+typedef struct prill_delivery prill_delivery;
+struct prill_delivery {
+  const char *zTopic;
+  int iPartition;
+  sqlite3_int64 iOffset;
+  int nRecord;
+  int rc;
+};
+
+/*
+** CAPI: Open a producer
+**
+** zSchema: "main", or an attached database; NULL is main.  prill_init() must
+** have been called for the connection, or prill.so been loaded into it.
+**
+** azOption: NULL, or names and values in turn, ended by NULL:
+**
+**   batch.size         bytes of a partition that are written without waiting
+**                      for more; 16384
+**   linger.ms          how long a record may wait in the buffer; 5.  0: no
+**                      longer than the call that brings it
+**   buffer.memory      bytes of records the buffer takes; 33554432
+**   max.block.ms       how long a call may try to empty a full buffer, and
+**                      prill_producer_flush() to get the write lock; 60000
+**   max.request.size   bytes of a record's key, value and headers; 1048576.
+**                      The topic's max.message.bytes bounds them too
+**   enable.idempotence true or false; false, but true with producer.name
+**   producer.name      1 to 255 bytes of text (Kafka: transactional.id)
+**
+** With idempotence opening writes to the store, in a transaction of its own or
+** the caller's (a ROLLBACK of which takes the identity back: the next call is
+** then refused).  The schema must have a store, that is, a topic, by then.
+**
+** xDelivered, with pArg, is called from within the producer's functions, after
+** the transaction that wrote the records has ended; NULL: nobody wants to
+** know.  It may call prill_producer_produce(), but not close the producer.
+**
+** Result: SQLITE_OK; SQLITE_ERROR for an option that is not allowed, a schema
+** that does not exist or a connection without prill; SQLITE_BUSY;
+** PRILL_TRANSACTION inside a running statement; SQLITE_NOMEM; errors of
+** reading and writing the database.  *pp is a producer even then, to
+** ask prill_producer_errmsg() why, unless memory for it could not be had
+** (*pp is NULL).  In all cases pass it to prill_producer_close().
+**
+** sqlite3_close() of the connection is SQLITE_BUSY while it is open.
+*/
+PRILL_API int prill_producer_open(sqlite3 *db, const char *zSchema, const char *const *azOption,
+                                  void (*xDelivered)(void*, const prill_delivery*), void *pArg,
+                                  prill_producer **pp);
+
+/*
+** CAPI: Produce a record
+**
+** piOffset may be NULL.
+**
+** SQLITE_OK: the record was taken.  A failure to write the buffer meanwhile is
+** not told here, unless the buffer is full: prill_producer_poll() and
+** prill_producer_flush() tell.  Any other result: it was not.
+**
+**   SQLITE_TOOBIG      larger than max.request.size or max.message.bytes
+**   PRILL_NO_TOPIC     no such topic or partition
+**   PRILL_BUFFER_FULL  see above
+**   PRILL_TRANSACTION  see above
+**   PRILL_FENCED, PRILL_EXPIRED
+**   SQLITE_BUSY and others of the connection, inside a transaction, as an
+**                      INSERT would fail; the transaction is as it was
+**   SQLITE_MISUSE      no topic, or a negative length
+**   SQLITE_NOMEM
+*/
+PRILL_API int prill_producer_produce(prill_producer*, const prill_record*, sqlite3_int64 *piOffset);
+
+/*
+** CAPI: Write what is due
+**
+** Write the buffer if linger.ms or batch.size says so.  *pmsNext, if pmsNext
+** is not NULL: milliseconds until the next call is due; 0: at once, because
+** the lock was held by others or a transaction of the caller is open; -1: not
+** before more is produced.
+**
+** SQLITE_OK when there is nothing due, when all of it was written, and when
+** it must wait: SQLITE_BUSY does not come from here.  Else the reason why
+** records were dropped (each told to xDelivered) or could not be written yet.
+*/
+PRILL_API int prill_producer_poll(prill_producer*, int *pmsNext);
+
+/*
+** CAPI: Write the whole buffer
+**
+** SQLITE_OK when the buffer is empty and all in it was committed.  With
+** synchronous=FULL it is on the disk.  Else the buffer may hold records still:
+**
+**   SQLITE_BUSY        the write lock could not be had within max.block.ms; at
+**                      once (SQLITE_BUSY_SNAPSHOT) where a statement of this
+**                      connection is open that reads an older state
+**   PRILL_TRANSACTION  a transaction of the caller is open
+**   PRILL_NO_TOPIC, PRILL_FENCED, ...  some were dropped, and xDelivered told
+**   others             of the connection
+*/
+PRILL_API int prill_producer_flush(prill_producer*);
+
+/* CAPI: Records in the buffer.  Never fails. */
+PRILL_API int prill_producer_buffered(prill_producer*);
+
+/* CAPI: Producer id and epoch.  -1 without idempotence.  Never fails.  Either
+** pointer may be NULL. */
+PRILL_API void prill_producer_identity(prill_producer*, sqlite3_int64 *piProducer, int *piEpoch);
+
+/* CAPI: Why the last call failed.  UTF-8 text that belongs to the producer, good
+** until its next call; never NULL. */
+PRILL_API const char *prill_producer_errmsg(prill_producer*);
+
+/*
+** CAPI: Close a producer
+**
+** As prill_producer_flush(), then frees the producer in any case: records it
+** could not write are dropped, and xDelivered is told so with the result.
+** NULL is harmless.
+*/
+PRILL_API int prill_producer_close(prill_producer*);
+
+/*
+** CAPI: Reading
+**
+** A reader gives the committed records of one partition, in offset order, one
+** a call, and follows: SQLITE_DONE is the end of what there is now; the next
+** call looks again.
+**
+** Between calls it holds no lock and no snapshot: it hinders no checkpoint and
+** no writer, of its own connection either.  It goes on in what it saw when
+** that began, and looks anew when it has come to its end.  Inside a
+** transaction of the caller it sees what the transaction's snapshot has; what
+** the transaction itself has produced it gives after COMMIT only, for it must
+** not give what ROLLBACK can take back.
+**
+** Keys and values are not copied: prill_record points into the reader's
+** memory, good until its next call.  A batch's checksum is verified once a
+** connection.
+**
+** Thread rule: as the connection: one thread at a time.
+*/
+typedef struct prill_reader prill_reader;
+#define PRILL_EARLIEST (-2)     /* the oldest record; as in Kafka's ListOffsets */
+#define PRILL_LATEST   (-1)     /* after the newest record there is now */
+
+/*
+** CAPI: Open a reader
+**
+** zSchema: NULL is main.  iOffset: of the first record wanted, or
+** PRILL_EARLIEST or PRILL_LATEST.
+**
+** Result: SQLITE_OK; PRILL_NO_TOPIC; SQLITE_ERROR for a schema that does not
+** exist or a connection without prill; SQLITE_NOMEM; errors of reading the
+** database.  *pp is a reader even then, to ask prill_reader_errmsg() why,
+** unless memory for it could not be had.  In all cases pass it to
+** prill_reader_close().
+**
+** sqlite3_close() of the connection is SQLITE_BUSY while it is open.
+*/
+PRILL_API int prill_reader_open(sqlite3 *db, const char *zSchema, const char *zTopic, int iPartition,
+                                sqlite3_int64 iOffset, prill_reader **pp);
+
+/*
+** CAPI: The next record
+**
+** SQLITE_ROW and *ppRecord; SQLITE_DONE: no more now; else an error:
+**
+**   PRILL_OFFSET_RANGE   the position is before the log's start (retention or
+**                        UPDATE prill_partitions has deleted the records), or
+**                        after its end (the database was put back).  The
+**                        position stays: prill_reader_seek() elsewhere
+**   PRILL_NO_TOPIC       the topic was dropped
+**   SQLITE_CORRUPT_VTAB  a checksum or a record is wrong
+**   others               of reading
+**
+** An error leaves the position where it was: the next call tries again.
+*/
+PRILL_API int prill_reader_next(prill_reader*, const prill_record **ppRecord);
+
+/* CAPI: Go to an offset, or PRILL_EARLIEST or PRILL_LATEST.  SQLITE_OK;
+** SQLITE_MISUSE below PRILL_EARLIEST; or an error of reading, and the position
+** stays.  An offset out of range is told by the next prill_reader_next(). */
+PRILL_API int prill_reader_seek(prill_reader*, sqlite3_int64 iOffset);
+
+/* CAPI: Go to the first record whose timestamp is at least ms (milliseconds
+** since 1970), or to the end when there is none.  Results as of _seek. */
+PRILL_API int prill_reader_seek_time(prill_reader*, sqlite3_int64 ms);
+
+/* CAPI: The offset of the next record wanted.  Never fails. */
+PRILL_API sqlite3_int64 prill_reader_position(prill_reader*);
+
+/* CAPI: Why the last call failed.  Belongs to the reader, good until its next
+** call; never NULL. */
+PRILL_API const char *prill_reader_errmsg(prill_reader*);
+
+/* CAPI: Close a reader.  NULL is harmless. */
+PRILL_API void prill_reader_close(prill_reader*);
 
 #ifdef __cplusplus
 }

@@ -65,6 +65,7 @@ struct PrillLimits {
   int nSpill;       /* files one commit may spill to make room in the ring */
   int nOpen;        /* segment files a connection keeps open */
   i64 msDir;        /* how long a look at the log directory is good for reading */
+  int nProducer;    /* rows that remember producers' batches */
 };
 extern PrillLimits prillLimit;
 

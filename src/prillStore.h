@@ -32,7 +32,7 @@ typedef struct PrillTurn PrillTurn;
 enum {
   STMT_STATE, STMT_TOPICS, STMT_PARTS, STMT_PART, STMT_SEGS, STMT_TAIL, STMT_FRAME0,
   STMT_INDEX, STMT_PUT_FRAME, STMT_PUT_PART, STMT_PUT_SEG, STMT_PUT_INDEX, STMT_DEL_INDEX,
-  STMT_PUT_TRASH, STMT_SET_STATE, STMT_PUT_GAP, STMT_N
+  STMT_PUT_TRASH, STMT_SET_STATE, STMT_PUT_GAP, STMT_PRODUCER, STMT_PUT_PRODUCER, STMT_N
 };
 
 struct PrillConn {
@@ -78,6 +78,7 @@ struct PrillSeg {
   i64 iMinTs, iMaxTs;
   u32 iIndexCrc;          /* sealed: CRC-32C of .index, then .timeindex */
   u8 bSealed;
+  i64 iSureFrom, iSureTo; /* bytes whose batches this connection has checked (scan.c) */
   PrillIndex index;       /* loaded on first use */
   u8 bIndex;              /* index is loaded */
 };
@@ -206,6 +207,9 @@ struct PrillStore {
   i64 nFailed;            /* failed appends, for prill_debug() */
   PrillWake *pWake;       /* the connection's, once asked for (wake.c) */
   u8 bTouched;            /* xCommit wakes, whatever was staged */
+  i64 iTxn;               /* counts stages: tells one transaction from another */
+  i64 msProducer;         /* producer.id.expiration.ms */
+  int nProducerNew;       /* rows of prill_store_producer made since they were counted */
 };
 
 /* store.c: opening, refreshing, statements, the state row, transactions.
@@ -386,6 +390,50 @@ void prillFrameAdd(int *pRc, PrillBuf*, int iPid, const PrillChunk*);
 void prillFrameEnd(int *pRc, PrillBuf*, u32 iPrevCrc);
 int prillFramePut(PrillStore*, i64 iSlot, const PrillBuf*);
 
+/* place.c: a topic's partitioner, and the state of taking turns. */
+typedef struct PrillPlacer PrillPlacer;
+struct PrillPlacer {
+  i64 iRobin;             /* next turn of round robin, -1 not begun */
+  int iSticky;            /* partition for records without a key, -1 none: choose anew */
+  i64 nSticky;            /* bytes it got */
+  u8 bInFunc;             /* pFunc is running */
+  sqlite3_stmt *pFunc;    /* SELECT zFunc(?1,?2,?3) */
+  char zFunc[64];
+};
+void prillPlaceInit(PrillPlacer*);
+void prillPlaceFree(PrillPlacer*);
+int prillPlace(PrillPlacer*, PrillTopic*, const PrillRecord*, i64 *piPart);
+
+#define PRILL_PRODUCER_MS 86400000    /* producer.id.expiration.ms, when not set */
+/* producer.c: who produces idempotently: ids, epochs, sequences.  All are for
+** a write transaction that prill_store takes part in; nothing is kept but rows
+** of that transaction.
+**
+** Give a producer id.  zName NULL: a new one, epoch 0.  Else the id of that
+** name, made when there is none, with the next epoch: whoever had the name is
+** fenced from here on. */
+int prillProducerInit(PrillStore*, const char *zName, i64 *piProducer, int *piEpoch);
+/* May this batch be appended?  *peAnswer: */
+enum {
+  PRILL_SEQ_OK,           /* yes */
+  PRILL_SEQ_DUPLICATE,    /* it has been: *piOff is its base offset */
+  PRILL_SEQ_GAP,          /* no: its sequence does not follow, or is an old one's */
+  PRILL_SEQ_FENCED,       /* no: a newer epoch of the producer is known */
+  PRILL_SEQ_UNKNOWN       /* nothing is known of the producer here, or no longer: Kafka's
+                          ** brokers take it; it can be told no more */
+};
+int prillProducerCheck(PrillPart*, i64 iProducer, int iEpoch, i32 iSeq, i32 nRec, int *peAnswer, i64 *piOff);
+/* Only: is this the producer's newest epoch?  OK, FENCED or UNKNOWN.  Asking
+** keeps it from expiring. */
+int prillProducerCurrent(PrillStore*, i64 iProducer, int iEpoch, int *peAnswer);
+/* Remember a batch that was appended at offset iOff. */
+int prillProducerNote(PrillPart*, i64 iProducer, int iEpoch, i32 iSeq, i32 nRec, i64 iOff);
+/* Forget producers not seen for producer.id.expiration.ms, and the least
+** recently seen beyond what may be kept. */
+int prillProducerExpire(PrillStore*);
+/* The sequence after n records from iSeq on: goes round at 2^31. */
+i32 prillProducerNext(i32 iSeq, i64 n);
+
 /* stage.c: one transaction's records and the walk at COMMIT.
 **
 ** Append one record: pRec's key, value, headers, iTs; its offset is assigned
@@ -405,6 +453,12 @@ int prillStageAppend(PrillPart*, PrillRecord *pRec);
 ** header's greatest timestamp is not iMaxTs, header and CRC are put right.
 ** The bytes are copied.  Runs no SQL that writes. */
 int prillStageBatch(PrillPart*, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff);
+/* Append a chunk of records (not bBatch) made beforehand, none of them larger
+** than the topic allows.  It gets its offsets and epoch here and must have no
+** other reference than the caller's; the transaction takes its own.  The caller
+** may offer it again when that transaction was rolled back, once the reference
+** is its alone again. */
+int prillStageChunk(PrillPart*, PrillChunk*, i64 *piOff);
 /* Bytes and records staged and not yet committed, for prill_debug(). */
 i64 prillStageBytes(PrillStore*);
 
@@ -487,6 +541,7 @@ struct PrillRange {
   i64 iTsFrom, iTsTo;     /* timestamps wanted, both ends included; I64MIN/MAX: all */
   u8 bDesc;               /* newest first */
   u8 bOffsets;            /* the caller reads only iOff: records may not be decoded */
+  u8 bTrust;              /* batches this connection has checked before need no second look */
 };
 int prillScanOpen(PrillPart*, const PrillRange*, PrillScan**);
 /* SQLITE_ROW with *pRec filled (pointers good until the next call),

@@ -48,6 +48,7 @@ struct PrillScan {
   int iSeg, iChunk;
   i64 iPos;
   i64 iLast;                /* last offset of the batch before */
+  int iListSeg, iListed;    /* segment iListSeg is entry iListed of the partition's list */
   i64 iWant, iWantLast;     /* offsets the next header must have, -1: any (I4) */
   PrillBuf read;            /* bytes of segment iReadSeg from iReadPos on */
   int iReadSeg;
@@ -252,7 +253,7 @@ int prillScanOpen(PrillPart *pPart, const PrillRange *pRange, PrillScan **pp){
   p->iEnd = prillPartNext(pPart);
   p->iRewind = pPart->iRewind;
   p->iLast = -1;
-  p->iReadSeg = -1;
+  p->iReadSeg = p->iListSeg = -1;
   p->bStream = (u8)(w && w->bDirect);
   p->bLoss = (u8)(pPart->pStore->bReboot && pPart->x.nSynced<pPart->x.nByte && w==0);
   if( p->r.iFrom<pPart->x.iLogStart ) p->r.iFrom = pPart->x.iLogStart;
@@ -387,6 +388,40 @@ static int scanUsePage(PrillScan *p){
   return SQLITE_OK;
 }
 
+/* The current segment in the partition's list, or NULL when it has left it. */
+static PrillSeg *scanListed(PrillScan *p){
+  PrillPart *pPart = p->pPart;
+  const ScanSeg *pSeg = &p->aSeg[p->iSeg];
+  int i = p->iSeg==p->iListSeg ? p->iListed : pPart->nSeg-1;
+  if( pPart->iSegSeen!=pPart->x.iSegVer || p->bStream ) return 0;
+  for(; i>=0; i--){
+    if( i<pPart->nSeg && pPart->aSeg[i].iBase==pSeg->iBase && pPart->aSeg[i].iGen==pSeg->iGen ){
+      p->iListSeg = p->iSeg;
+      p->iListed = i;
+      return &pPart->aSeg[i];
+    }
+  }
+  return 0;
+}
+
+/* Does the checksum of batch *pB, its bytes at a, hold?  With bTrust, one
+** unbroken stretch of each segment is remembered, and not checked again. */
+static int scanChecked(PrillScan *p, const u8 *a, const PrillBatch *pB){
+  PrillSeg *pSure = p->r.bTrust ? scanListed(p) : 0;
+  i64 iEnd = p->iPos + pB->nByte;
+  if( pSure && p->iPos>=pSure->iSureFrom && iEnd<=pSure->iSureTo ) return SQLITE_OK;
+  if( prillBatchCheck(a, pB)!=SQLITE_OK ) return scanBad(p, "checksum");
+  if( pSure ){
+    if( p->iPos>pSure->iSureTo || iEnd<pSure->iSureFrom || pSure->iSureTo==0 ){
+      pSure->iSureFrom = p->iPos;
+      pSure->iSureTo = iEnd;
+    }
+    pSure->iSureFrom = PRILL_MIN(pSure->iSureFrom, p->iPos);
+    pSure->iSureTo = PRILL_MAX(pSure->iSureTo, iEnd);
+  }
+  return SQLITE_OK;
+}
+
 /* The body of batch *pB at p->iPos: CRC checked, records at p->a. */
 static int scanBody(PrillScan *p, const PrillBatch *pB){
   ScanSeg *pSeg = &p->aSeg[p->iSeg];
@@ -395,8 +430,8 @@ static int scanBody(PrillScan *p, const PrillBatch *pB){
   int rc;
   if( p->pPage ) return scanUsePage(p);
   rc = scanBytes(p, p->iPos, pB->nByte, &a);
+  if( rc==SQLITE_OK ) rc = scanChecked(p, a, pB);
   if( rc!=SQLITE_OK ) return rc;
-  if( prillBatchCheck(a, pB)!=SQLITE_OK ) return scanBad(p, "checksum");
   rc = prillBatchRecords(a, pB, &p->out, &aRec, &nRec);
   if( rc==SQLITE_NOMEM ) return rc;
   if( rc==SQLITE_MISMATCH ) return scanCodec(p, pB);
@@ -794,7 +829,7 @@ static int scanEncodeChunk(PrillChunk *pChunk, PrillBatch *pHdr, PrillBuf *pBuf)
 int prillScanBatchAt(
   PrillPart *pPart, i64 iOff, PrillBatch *pHdr, PrillBuf *pBuf, int *piWhere, i64 *piPos, int *pbValid
 ){
-  PrillRange r = {0, PRILL_I64MAX, PRILL_I64MIN, PRILL_I64MAX, 0, 0};
+  PrillRange r = {0, PRILL_I64MAX, PRILL_I64MIN, PRILL_I64MAX, 0, 0, 0};
   PrillScan *p = 0;
   PrillWrite *pOwn = pPart->pWrite;
   int i, rc;

@@ -143,6 +143,7 @@ static PrillStage *stageNew(PrillStore *pStore){
   }
   p->pStore = pStore;
   p->eLevel = -1;
+  pStore->iTxn++;
   pStore->pStage = p;
   return p;
 }
@@ -374,32 +375,56 @@ static PrillChunk *stageBatchChunk(int *pRc, PrillWrite *w, const u8 *a, const P
   return p;
 }
 
-int prillStageBatch(PrillPart *pPart, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff){
-  PrillStore *pStore = pPart->pStore;
-  PrillStage *p = pStore->pStage;
-  PrillWrite *w;
+/* Make pChunk, whose offsets begin at w->iNext, the write's newest records.
+** Takes over the reference. */
+static int stagePutChunk(PrillStage *p, PrillWrite *w, PrillChunk *pChunk){
   PrillRun *pRun = 0;
-  PrillChunk *pChunk;
   int rc = SQLITE_OK;
-  assert( p!=0 );
-  w = stageWrite(&rc, pPart);
-  if( rc!=SQLITE_OK ) return rc;
-  if( pB->nByte>pPart->pTopic->cfg.szMessage ) return SQLITE_TOOBIG;
-  if( pB->mAttr & (PRILL_ATTR_CONTROL|PRILL_ATTR_HORIZON) ) return SQLITE_MISUSE;
   p->bSynced = 0;
   if( w->bDirect ){
     rc = stageEncode(p, w);
     if( w->iRun>=p->iTop && w->iRun>=0 ) pRun = &p->aRun[w->iRun];
   }
   if( pRun==0 ) pRun = stageNewRun(&rc, p, w);
+  if( rc!=SQLITE_OK ){
+    prillChunkUnref(pChunk);
+    return rc;
+  }
+  pRun->pChunk = pChunk;
+  pRun->iNext = w->iNext = pChunk->iNext;
+  w->nRaw += pChunk->buf.n;
+  p->nByte += pChunk->buf.n;
+  return p->pStore->zDir ? stageGrown(p, w) : SQLITE_OK;
+}
+
+int prillStageBatch(PrillPart *pPart, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff){
+  PrillStage *p = pPart->pStore->pStage;
+  PrillChunk *pChunk;
+  PrillWrite *w;
+  int rc = SQLITE_OK;
+  assert( p!=0 );
+  w = stageWrite(&rc, pPart);
+  if( rc!=SQLITE_OK ) return rc;
+  if( pB->nByte>pPart->pTopic->cfg.szMessage ) return SQLITE_TOOBIG;
+  if( pB->mAttr & (PRILL_ATTR_CONTROL|PRILL_ATTR_HORIZON) ) return SQLITE_MISUSE;
   pChunk = stageBatchChunk(&rc, w, a, pB, iMinTs, iMaxTs);
   if( pChunk==0 ) return rc;
-  pRun->pChunk = pChunk;
   *piOff = pChunk->iBase;
-  pRun->iNext = w->iNext = pChunk->iNext;
-  w->nRaw += pB->nByte;
-  p->nByte += pB->nByte;
-  return pStore->zDir ? stageGrown(p, w) : SQLITE_OK;
+  return stagePutChunk(p, w, pChunk);
+}
+
+int prillStageChunk(PrillPart *pPart, PrillChunk *pChunk, i64 *piOff){
+  PrillStage *p = pPart->pStore->pStage;
+  PrillWrite *w;
+  int rc = SQLITE_OK;
+  assert( p!=0 && pChunk->nRef==1 && !pChunk->bBatch );
+  w = stageWrite(&rc, pPart);
+  if( rc!=SQLITE_OK ) return rc;
+  pChunk->bGone = 0;
+  pChunk->iBase = *piOff = w->iNext;
+  pChunk->iNext = w->iNext + pChunk->nRec;
+  pChunk->iEpoch = w->x.iEpoch;
+  return stagePutChunk(p, w, prillChunkRef(pChunk));
 }
 
 /**************************************************************************

@@ -18,6 +18,7 @@
 **                        32-byte entries; moved to files when sealed
 **   prill_store_tail     the ring of frames (tail.c)
 **   prill_store_trash    files dropped and not yet unlinked (trim.c)
+**   prill_store_producer producer ids and their last batches (producer.c)
 **   prill_store_gap      offsets lost to a power cut under flush=os
 **
 ** CACHES.  They hold the committed state of the snapshot whose
@@ -89,7 +90,7 @@ int prillVtabError(sqlite3_vtab *pTab, PrillConn *p, int rc){
 ** Statements.  "%w" stands for the schema.
 */
 static const char *const azStmt[STMT_N] = {
-  [STMT_STATE] = "SELECT format, store_id, catalog, extent, boot, flush, flush_ms, dir"
+  [STMT_STATE] = "SELECT format, store_id, catalog, extent, boot, flush, flush_ms, dir, producer_ms"
                  " FROM \"%w\".prill_store_state WHERE id=0",
   [STMT_TOPICS] = "SELECT id, name, uuid, door, partitions, config"
                   " FROM \"%w\".prill_store_topic ORDER BY name",
@@ -114,13 +115,17 @@ static const char *const azStmt[STMT_N] = {
   [STMT_DEL_INDEX] = "DELETE FROM \"%w\".prill_store_index WHERE pid=?1 AND base=?2",
   [STMT_PUT_TRASH] = "INSERT INTO \"%w\".prill_store_trash(path, seen) VALUES(?1,0)",
   [STMT_SET_STATE] = "UPDATE \"%w\".prill_store_state SET extent=?1, boot=?2, dir=?3 WHERE id=0",
+  [STMT_PRODUCER] = "SELECT epoch, last FROM \"%w\".prill_store_producer WHERE producer=?1 AND pid=?2",
+  [STMT_PUT_PRODUCER] = "INSERT INTO \"%w\".prill_store_producer(producer, pid, epoch, seen, last)"
+                        " VALUES(?1,?2,?3,?4,?5) ON CONFLICT(producer, pid) DO UPDATE"
+                        " SET epoch=excluded.epoch, seen=excluded.seen, last=excluded.last",
   [STMT_PUT_GAP] = "INSERT OR REPLACE INTO \"%w\".prill_store_gap(pid, first, last, at) VALUES(?1,?2,?3,?4)",
 };
 
 static const char zSchemaSql[] =
   "CREATE TABLE \"%w\".prill_store_state(id INTEGER PRIMARY KEY CHECK(id=0), format INT,"
   " store_id BLOB, catalog INT, extent INT, next_pid INT, next_topic INT, boot TEXT,"
-  " flush INT, flush_ms INT, dir INT);"
+  " flush INT, flush_ms INT, dir INT, producer_ms INT);"
   "CREATE TABLE \"%w\".prill_store_topic(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
   " uuid BLOB, door TEXT, partitions INT, config TEXT);"
   "CREATE TABLE \"%w\".prill_store_part(pid INTEGER PRIMARY KEY, topic INT, part INT,"
@@ -133,6 +138,10 @@ static const char zSchemaSql[] =
   " PRIMARY KEY(pid, base, off)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_tail(slot INTEGER PRIMARY KEY, frame BLOB);"
   "CREATE TABLE \"%w\".prill_store_trash(id INTEGER PRIMARY KEY, path TEXT, seen INT);"
+  "CREATE TABLE \"%w\".prill_store_producer(producer INT, pid INT, epoch INT, seen INT, last BLOB,"
+  " name TEXT, PRIMARY KEY(producer, pid)) WITHOUT ROWID;"
+  "CREATE UNIQUE INDEX \"%w\".prill_store_producer_name ON prill_store_producer(name)"
+  " WHERE name IS NOT NULL;"
   "CREATE TABLE \"%w\".prill_store_gap(pid INT, first INT, last INT, at INT,"
   " PRIMARY KEY(pid, first)) WITHOUT ROWID;";
 
@@ -375,6 +384,7 @@ static int storeReadState(PrillStore *p, i64 *piCatalog, i64 *piExtent){
     p->eFlush = (u8)(sqlite3_column_int(pStmt, 5)!=0);
     p->msFlush = sqlite3_column_type(pStmt, 6)==SQLITE_NULL ? -1 : sqlite3_column_int64(pStmt, 6);
     p->bDirRow = (u8)(sqlite3_column_int(pStmt, 7)!=0);
+    p->msProducer = sqlite3_column_type(pStmt, 8)==SQLITE_NULL ? PRILL_PRODUCER_MS : sqlite3_column_int64(pStmt, 8);
     prillFileBootId(zNow);
     p->bReboot = (u8)(strcmp(zNow, p->zBoot)!=0);
   }
@@ -507,7 +517,7 @@ int prillStoreTables(PrillStore *p){
   prillFileBootId(zBoot);
   rc = prillStoreExec(p, zSchemaSql);
   if( rc==SQLITE_OK ){
-    rc = prillStoreExec(p, "INSERT INTO \"%w\".prill_store_state VALUES(0,%d,x'%s',%lld,%lld,1,1,%Q,0,NULL,0)",
+    rc = prillStoreExec(p, "INSERT INTO \"%w\".prill_store_state VALUES(0,%d,x'%s',%lld,%lld,1,1,%Q,0,NULL,0,NULL)",
                         STORE_FORMAT, zId, prillStoreStamp(p), prillStoreStamp(p), zBoot);
   }
   p->bDirty = 1;

@@ -22,7 +22,8 @@ PrillLimits prillLimit = {
   64*1024*1024,         /* szWalPin */
   4,                    /* nSpill */
   64,                   /* nOpen */
-  1000                  /* msDir */
+  1000,                 /* msDir */
+  65536                 /* nProducer */
 };
 
 /*

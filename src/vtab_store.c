@@ -83,7 +83,7 @@ static int storevtabCreate(
 }
 
 static const char *const azShadow[] = {
-  "state", "topic", "part", "segment", "index", "tail", "trash", "gap"
+  "state", "topic", "part", "segment", "index", "tail", "trash", "gap", "producer"
 };
 
 static int storevtabDestroy(sqlite3_vtab *pTab){
@@ -109,7 +109,7 @@ static int storevtabDestroy(sqlite3_vtab *pTab){
 }
 
 static int storevtabShadow(const char *zName){
-  static const char *const azMore[] = {"group", "member", "offset", "share", "producer"};
+  static const char *const azMore[] = {"group", "member", "offset", "share"};
   size_t i;
   for(i=0; i<sizeof(azShadow)/sizeof(azShadow[0]); i++){
     if( sqlite3_stricmp(zName, azShadow[i])==0 ) return 1;

@@ -60,12 +60,7 @@ struct TopicVtab {
   u8 bDefaulted;                      /* the topic has the table's name: no topic= */
   u8 bReady;                          /* topicReady has looked in this transaction */
   i64 nChange;                        /* total changes when it did */
-  i64 iRobin;                         /* next turn of round robin, -1 not begun */
-  int iSticky;                        /* partition for records without a key, -1 none */
-  i64 nSticky;                        /* bytes it got in this transaction */
-  u8 bInFunc;                         /* pFunc is running */
-  sqlite3_stmt *pFunc;                /* SELECT zFunc(?1,?2,?3) */
-  char zFunc[64];
+  PrillPlacer placer;                 /* which partition */
   PrillBuf hdr;                       /* an INSERT's headers, encoded */
 };
 
@@ -230,7 +225,7 @@ static int topicAgrees(PrillConn *pConn, const TopicArgs *p, const PrillTopic *p
 */
 static int topicDisconnect(sqlite3_vtab *pTab){
   TopicVtab *p = (TopicVtab*)pTab;
-  sqlite3_finalize(p->pFunc);
+  prillPlaceFree(&p->placer);
   sqlite3_free(p->base.zErrMsg);
   prillTopicUnref(p->pTopic);
   prillStorePut(p->pStore);
@@ -267,8 +262,7 @@ static int topicOpenTable(
   if( p==0 ) return SQLITE_NOMEM;
   memset(p, 0, sizeof(*p));
   p->pConn = (PrillConn*)prillConnRef(pConn);
-  p->iRobin = -1;
-  p->iSticky = -1;
+  prillPlaceInit(&p->placer);
   p->bDefaulted = (u8)(zTopic==0);
   p->zTable = sqlite3_mprintf("%s", zTable);
   if( zSchema ){
@@ -383,7 +377,7 @@ static int topicRename(sqlite3_vtab *pTab, const char *zNew){
 static int topicBegin(sqlite3_vtab *pTab){
   TopicVtab *p = (TopicVtab*)pTab;
   p->bReady = 0;
-  p->iSticky = -1;
+  p->placer.iSticky = -1;
   return prillVtabError(pTab, p->pConn, prillStoreBegin(p->pStore));
 }
 static int topicSync(sqlite3_vtab *pTab){
@@ -393,14 +387,14 @@ static int topicSync(sqlite3_vtab *pTab){
 static int topicCommit(sqlite3_vtab *pTab){
   TopicVtab *p = (TopicVtab*)pTab;
   p->bReady = 0;
-  p->iSticky = -1;
+  p->placer.iSticky = -1;
   prillStoreCommit(p->pStore);
   return SQLITE_OK;
 }
 static int topicRollback(sqlite3_vtab *pTab){
   TopicVtab *p = (TopicVtab*)pTab;
   p->bReady = 0;
-  p->iSticky = -1;
+  p->placer.iSticky = -1;
   prillStoreRollback(p->pStore);
   return SQLITE_OK;
 }
@@ -547,103 +541,19 @@ static int topicRecord(TopicVtab *p, sqlite3_value **apVal, PrillRecord *pRec){
   return rc;
 }
 
-/* The next place in turn.  Where it begins follows from how many commits the
-** ring has seen, so that programs that insert one record each take turns. */
-static int topicRobin(TopicVtab *p, int nPart){
-  if( p->iRobin<0 ) p->iRobin = p->pStore->nSlot;
-  return (int)(p->iRobin++ % nPart);
-}
-
-/* The partition for records that have no key: the same for a transaction, as a
-** batch of a Kafka producer has one; another after batch.size bytes. */
-static int topicSticky(TopicVtab *p, const PrillRecord *pRec){
-  const PrillTopic *pTopic = p->pTopic;
-  if( p->iSticky<0 || p->iSticky>=pTopic->nPart || p->nSticky>=pTopic->cfg.szBatch ){
-    p->iSticky = topicRobin(p, pTopic->nPart);
-    p->nSticky = 0;
-  }
-  p->nSticky += PRILL_MAX(pRec->nVal, 0) + pRec->nHdrByte + 8;
-  return p->iSticky;
-}
-
-static int topicBindBytes(sqlite3_stmt *pStmt, int i, const u8 *a, i32 n){
-  if( n<0 ) return sqlite3_bind_null(pStmt, i);
-  if( prillUtf8(a, n) ) return sqlite3_bind_text(pStmt, i, (const char*)a, n, SQLITE_STATIC);
-  return sqlite3_bind_blob(pStmt, i, a, n, SQLITE_STATIC);
-}
-
-/* partitioner= an SQL function of (key, value, partitions).  It gets what a
-** reader of the record will see, and must answer 0..partitions-1. */
-static int topicCallFunc(TopicVtab *p, const PrillRecord *pRec, i64 *piPart){
+/* The partitioner's choice.  An SQL function may have done anything meanwhile. */
+static int topicPlaceRecord(TopicVtab *p, const PrillRecord *pRec, i64 *piPart){
   PrillTopic *pTopic = p->pTopic;
-  const char *zFunc = pTopic->cfg.zFunc;
-  int rc = SQLITE_OK;
-  if( p->pFunc==0 || strcmp(p->zFunc, zFunc)!=0 ){
-    char *zSql = sqlite3_mprintf("SELECT \"%w\"(?1,?2,?3)", zFunc);
-    if( zSql==0 ) return SQLITE_NOMEM;
-    sqlite3_finalize(p->pFunc);
-    p->pFunc = 0;
-    rc = sqlite3_prepare_v3(p->pConn->db, zSql, -1, SQLITE_PREPARE_PERSISTENT, &p->pFunc, 0);
-    sqlite3_free(zSql);
-    sqlite3_snprintf(sizeof(p->zFunc), p->zFunc, "%s", zFunc);
-  }
-  if( rc==SQLITE_OK ) rc = topicBindBytes(p->pFunc, 1, pRec->pKey, pRec->nKey);
-  if( rc==SQLITE_OK ) rc = topicBindBytes(p->pFunc, 2, pRec->pVal, pRec->nVal);
-  if( rc==SQLITE_OK ) rc = sqlite3_bind_int(p->pFunc, 3, pTopic->nPart);
-  p->bInFunc = 1;
-  if( rc==SQLITE_OK && sqlite3_step(p->pFunc)==SQLITE_ROW ){
-    *piPart = sqlite3_column_int64(p->pFunc, 0);
-    if( sqlite3_column_type(p->pFunc, 0)!=SQLITE_INTEGER || *piPart<0 || *piPart>=pTopic->nPart ){
-      const char *z = (const char*)sqlite3_column_text(p->pFunc, 0);
-      rc = prillError(p->pConn, SQLITE_CONSTRAINT, "topic %s: partitioner %s gave %.40s; it must give an"
-                      " integer from 0 to %d", p->zTopic, zFunc, z ? z : "NULL", pTopic->nPart-1);
-    }
-  }
-  p->bInFunc = 0;
-  if( p->pFunc ){
-    int rc2 = sqlite3_reset(p->pFunc);
-    if( rc==SQLITE_OK ) rc = rc2;
-    sqlite3_clear_bindings(p->pFunc);
-  }
+  int rc;
+  if( pTopic->cfg.ePartitioner!=PRILL_SQLFUNC ) return prillPlace(&p->placer, pTopic, pRec, piPart);
+  pTopic->nRef++;
+  rc = prillPlace(&p->placer, pTopic, pRec, piPart);
   if( rc==SQLITE_OK && (p->pStore->pStage==0 || !p->bReady || p->pTopic!=pTopic || pTopic->bGone) ){
-    return prillError(p->pConn, SQLITE_ABORT, "topic %s: its partitioner changed the transaction or the topic; it"
-                      " must only compute", p->zTopic);
+    rc = prillError(p->pConn, SQLITE_ABORT, "topic %s: its partitioner changed the transaction or the topic; it"
+                    " must only compute", p->zTopic);
   }
-  if( rc!=SQLITE_OK && rc!=SQLITE_NOMEM && rc!=SQLITE_CONSTRAINT ){
-    prillError(p->pConn, rc, "topic %s: partitioner %s: %s", p->zTopic, zFunc, sqlite3_errmsg(p->pConn->db));
-  }
+  prillTopicUnref(pTopic);
   return rc;
-}
-
-static int topicPartitioner(TopicVtab *p, const PrillRecord *pRec, i64 *piPart){
-  const PrillTopic *pTopic = p->pTopic;
-  int nPart = pTopic->nPart;
-  switch( pTopic->cfg.ePartitioner ){
-    case PRILL_SQLFUNC:
-      return topicCallFunc(p, pRec, piPart);
-    case PRILL_ROUNDROBIN:
-      *piPart = nPart==1 ? 0 : topicRobin(p, nPart);
-      break;
-    case PRILL_CRC32:
-      if( nPart==1 ){
-        *piPart = 0;
-      }else if( pRec->nKey>0 ){
-        *piPart = prillCrc32(pRec->pKey, pRec->nKey) % (u32)nPart;
-      }else{
-        *piPart = topicSticky(p, pRec);
-      }
-      break;
-    default:
-      if( nPart==1 ){
-        *piPart = 0;
-      }else if( pRec->nKey>=0 ){
-        *piPart = (prillMurmur2(pRec->pKey, pRec->nKey) & 0x7fffffff) % (u32)nPart;
-      }else{
-        *piPart = topicSticky(p, pRec);
-      }
-      break;
-  }
-  return SQLITE_OK;
 }
 
 /* Partition, offset and rowid as given, if they are: *piPart and *piOff are -1
@@ -683,7 +593,7 @@ static int topicAppend(TopicVtab *p, sqlite3_value **argv, PrillRecord *pRec, i6
   PrillPart *pPart;
   i64 iOff;
   int rc = topicPlace(p, argv, piPart, &iOff);
-  if( rc==SQLITE_OK && *piPart<0 ) rc = topicPartitioner(p, pRec, piPart);
+  if( rc==SQLITE_OK && *piPart<0 ) rc = topicPlaceRecord(p, pRec, piPart);
   if( rc!=SQLITE_OK ) return rc;
   pPart = p->pTopic->apPart[*piPart];
   if( iOff!=-1 ){
@@ -717,7 +627,7 @@ static int topicUpdate(sqlite3_vtab *pTab, int argc, sqlite3_value **argv, sqlit
   if( argc<2 || sqlite3_value_type(argv[0])!=SQLITE_NULL ){
     return prillVtabError(pTab, p->pConn, topicRefuse(p, argc<2));
   }
-  if( p->bInFunc ){
+  if( p->placer.bInFunc ){
     return prillVtabError(pTab, p->pConn, prillError(p->pConn, SQLITE_LOCKED, "topic %s: its partitioner must not"
                           " write to it; it must only compute", p->zTopic));
   }
