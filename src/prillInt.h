@@ -209,7 +209,7 @@ struct PrillRecord {
   i64 iOff;             /* absolute offset */
   i64 iTs;              /* ms since 1970 */
   const u8 *pKey;       /* nKey bytes, or NULL */
-  const u8 *pVal;
+  const u8 *pVal;       /* decoded: the byte behind it is the batch's too */
   const u8 *pHdr;       /* encoded headers, nHdrByte bytes, after their count */
   i32 nKey;             /* -1: null key */
   i32 nVal;             /* -1: null value, a tombstone */

@@ -547,6 +547,9 @@ int prillScanOpen(PrillPart*, const PrillRange*, PrillScan**);
 /* SQLITE_ROW with *pRec filled (pointers good until the next call),
 ** SQLITE_DONE, or an error.  Records outside the range are never returned. */
 int prillScanNext(PrillScan*, PrillRecord *pRec);
+/* With bOffsets, oldest first: how many records follow the one just returned with
+** an offset one more each.  They count as returned. */
+i64 prillScanRun(PrillScan*);
 /* Pass over n records that would have been returned; *pnDone: how many. */
 int prillScanSkip(PrillScan*, i64 n, i64 *pnDone);
 /* The batch of the current record.  Staged and tail records made here have

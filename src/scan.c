@@ -785,6 +785,12 @@ int prillScanNext(PrillScan *p, PrillRecord *pRec){
   return scanNextAsc(p, pRec);
 }
 
+i64 prillScanRun(PrillScan *p){
+  i64 n = p->bBatch && p->bVirtual && p->iNextOff<p->iVirtualEnd ? p->iVirtualEnd-p->iNextOff : 0;
+  p->iNextOff += n;
+  return n;
+}
+
 int prillScanSkip(PrillScan *p, i64 n, i64 *pnDone){
   PrillRecord r;
   int rc = SQLITE_ROW;

@@ -130,6 +130,14 @@ int prillUtf8(const u8 *a, i64 n){
   static const u64 mTop = 0x8080808080808080ULL;
   const u8 *aEnd = a ? a+n : a;
   while( a<aEnd ){
+    /* Bytes 1..127 and no others: neither they nor they less one have the top bit. */
+    while( aEnd-a>=32 ){
+      u64 w[4];
+      memcpy(w, a, 32);
+      if( (((w[0]-mOne)|w[0]|(w[1]-mOne)|w[1]|(w[2]-mOne)|w[2]|(w[3]-mOne)|w[3]) & mTop)!=0 ) break;
+      a += 32;
+    }
+    if( a>=aEnd ) break;
     if( aEnd-a>=8 ){
       u64 w;
       memcpy(&w, a, 8);

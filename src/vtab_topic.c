@@ -86,6 +86,7 @@ struct TopicCursor {
   PrillBuf copy;                      /* its bytes, when bCopy (I2) */
   u8 bEof;
   u8 bPlain;                          /* each record the scan gives is wanted as it is */
+  i64 nRun;                           /* so many more records follow rec, offset by offset */
   u8 bCopy;
   TopicMerge *aMerge;                 /* nWant of them, or NULL */
   int iMerge;                         /* the one rec came from, -1 none yet */
@@ -695,6 +696,7 @@ static void topicEndScans(TopicCursor *c){
     prillScanClose(c->pScan);
   }
   c->pScan = 0;
+  c->nRun = 0;
   sqlite3_free(c->aEnd);
   c->aEnd = 0;
   c->iWant = 0;
@@ -815,6 +817,7 @@ static int topicKeep(PrillRecord *pOut, PrillBuf *pBuf, const PrillRecord *pRec)
   if( nKey ) prillBufAppend(&rc, pBuf, pRec->pKey, nKey);
   if( nVal ) prillBufAppend(&rc, pBuf, pRec->pVal, nVal);
   if( pRec->nHdrByte ) prillBufAppend(&rc, pBuf, pRec->pHdr, pRec->nHdrByte);
+  prillBufAppend(&rc, pBuf, "", 1);               /* topicResult looks behind a value */
   *pOut = *pRec;
   if( rc==SQLITE_OK ){
     if( nKey ) pOut->pKey = pBuf->a;
@@ -941,8 +944,17 @@ static int topicFilter(
 
 static int topicNext(sqlite3_vtab_cursor *pCur){
   TopicCursor *c = (TopicCursor*)pCur;
-  int rc = topicTry(c);
-  if( rc==SQLITE_ROW && c->bPlain ) return SQLITE_OK;
+  int rc;
+  if( c->nRun>0 ){
+    c->nRun--;
+    c->rec.iOff++;
+    return SQLITE_OK;
+  }
+  rc = topicTry(c);
+  if( rc==SQLITE_ROW && c->bPlain ){
+    if( c->plan.bOffsets && c->aMerge==0 ) c->nRun = prillScanRun(c->pScan);
+    return SQLITE_OK;
+  }
   rc = topicStep(c, rc);
   return prillVtabError(pCur->pVtab, ((TopicVtab*)pCur->pVtab)->pConn, rc);
 }
@@ -951,11 +963,14 @@ static int topicEof(sqlite3_vtab_cursor *pCur){
   return ((TopicCursor*)pCur)->bEof;
 }
 
-/* A key or value as its setting says: eType PRILL_AUTO, _TEXT or _BLOB. */
-static void topicResult(sqlite3_context *pCtx, const u8 *a, i32 n, int eType){
+/* A key or value as its setting says: eType PRILL_AUTO, _TEXT or _BLOB.  bTerm:
+** the byte after it may be looked at.  If it is 0, as after the value of a record
+** without headers, SQLite is told that the text is terminated and need not do it. */
+static void topicResult(sqlite3_context *pCtx, const u8 *a, i32 n, int eType, int bTerm){
   if( n<0 ) return;                               /* NULL */
   if( n==0 ) a = (const u8*)"";
   if( eType==PRILL_TEXT || (eType==PRILL_AUTO && prillUtf8(a, n)) ){
+    if( bTerm && eType==PRILL_AUTO && a[n]==0 ) n = -1;
     sqlite3_result_text(pCtx, (const char*)a, n, SQLITE_TRANSIENT);
   }else{
     sqlite3_result_blob(pCtx, a, n, SQLITE_TRANSIENT);
@@ -992,10 +1007,10 @@ static int topicColumn(sqlite3_vtab_cursor *pCur, sqlite3_context *pCtx, int iCo
     case TOPIC_OFFSET:    sqlite3_result_int64(pCtx, c->rec.iOff); break;
     case TOPIC_TIMESTAMP: sqlite3_result_int64(pCtx, c->rec.iTs); break;
     case TOPIC_KEY:
-      topicResult(pCtx, c->rec.pKey, c->rec.nKey, c->pTopic->cfg.eKey);
+      topicResult(pCtx, c->rec.pKey, c->rec.nKey, c->pTopic->cfg.eKey, 0);
       break;
     case TOPIC_VALUE:
-      topicResult(pCtx, c->rec.pVal, c->rec.nVal, c->pTopic->cfg.eValue);
+      topicResult(pCtx, c->rec.pVal, c->rec.nVal, c->pTopic->cfg.eValue, 1);
       break;
     case TOPIC_HEADERS:
       if( c->rec.nHdr==0 ) break;
