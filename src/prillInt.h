@@ -194,11 +194,12 @@ int prillVarintLen(i64);                                        /* zigzag */
 u32 prillMurmur2(const void*, i64 n);        /* as the Java client */
 u32 prillCrc32(const void*, i64 n);          /* zlib's, as librdkafka */
 
-/* compress.c.  Append to *pOut.  Decompress fails with SQLITE_CORRUPT_VTAB
+/* compress.c.  Append to *pOut.  nAccel is LZ4's trade of ratio for speed, from 1,
+** its best ratio; the others take no notice of it.  Decompress fails with SQLITE_CORRUPT_VTAB
 ** on malformed input and SQLITE_TOOBIG beyond nMax output bytes; memory is
 ** bounded by what the input really expands to, never by a claimed length.
 ** An unknown or unavailable codec is SQLITE_MISMATCH. */
-int prillCompress(int eCodec, const u8*, i64 n, PrillBuf *pOut);
+int prillCompress(int eCodec, int nAccel, const u8*, i64 n, PrillBuf *pOut);
 int prillDecompress(int eCodec, const u8*, i64 n, i64 nMax, PrillBuf *pOut);
 int prillCodecKnown(int eCodec);             /* 1 when both ways are available */
 const char *prillCodecName(int eCodec);      /* "none", "gzip", ... or NULL */

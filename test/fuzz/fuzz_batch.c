@@ -116,7 +116,7 @@ static void fuzzRound(const u8 *a, i64 n){
     if( !prillCodecKnown(eCodec) ) continue;
     memset(&z, 0, sizeof(z));
     memset(&buf, 0, sizeof(buf));
-    FUZZ_CHECK( prillCompress(eCodec, a, n, &z)==SQLITE_OK );
+    FUZZ_CHECK( prillCompress(eCodec, 1, a, n, &z)==SQLITE_OK );
     FUZZ_CHECK( prillDecompress(eCodec, z.a, z.n, n, &buf)==SQLITE_OK );
     FUZZ_CHECK( buf.n==n && (n==0 || memcmp(buf.a, a, (size_t)n)==0) );
     prillBufFree(&z);
