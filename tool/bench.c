@@ -282,7 +282,7 @@ static void benchConnect(BenchDb *p, const BenchConf *pConf){
       benchExec(p, "CREATE VIRTUAL TABLE log USING floor");
     }else{
       benchExec(p, "CREATE VIRTUAL TABLE log USING topic(partitions=%d, compression_type=%s,"
-                   " retention_ms=-1%s%s)", pConf->nPart, p->zCodec,
+                   " retention_ms=-1%s%s%s)", pConf->nPart, p->zCodec, bench.bBlob ? ", key=blob, value=blob" : "",
                    pConf->zTopic[0] ? ", " : "", pConf->zTopic);
       if( pConf->bOs ){
         benchExec(p, "UPDATE prill_config SET value='os' WHERE scope='store' AND name='flush'");
