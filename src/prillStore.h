@@ -200,6 +200,8 @@ struct PrillStore {
   PrillStage *pStage;     /* the open transaction, or NULL (stage.c) */
   i64 iCut;               /* counts rollbacks */
   PrillStage *pSpare;     /* the last stage, empty, for the next transaction */
+  PrillWrite *pSpareWrite;/* and some writes, linked by pNext */
+  int nSpareWrite;
   PrillBuf spareChunk;    /* a chunk's and a write's bytes, empty, for the next */
   PrillBuf spareWrite;
   void *pFiles;           /* open segment files (part.c) */

@@ -38,6 +38,7 @@
 #include "prillInt.h"
 
 #define STAGE_LOOK 64       /* shares of one size looked at for the largest */
+#define STAGE_FEW 4         /* runs of one partition that need no memory of their own */
 #define STAGE_KEEP 64       /* runs whose memory is kept for the next transaction */
 
 /**************************************************************************
@@ -72,7 +73,13 @@ static PrillWrite *stageWrite(int *pRc, PrillPart *pPart){
   *pRc = prillPartLoad(pPart);
   if( *pRc==SQLITE_OK && pPart->pTopic==0 ) *pRc = SQLITE_ABORT;
   if( *pRc!=SQLITE_OK ) return 0;
-  w = (PrillWrite*)sqlite3_malloc64(sizeof(*w));
+  w = pPart->pStore->pSpareWrite;
+  if( w ){
+    pPart->pStore->pSpareWrite = w->pNext;
+    pPart->pStore->nSpareWrite--;
+  }else{
+    w = (PrillWrite*)sqlite3_malloc64(sizeof(*w));
+  }
   if( w==0 ){
     *pRc = SQLITE_NOMEM;
     return 0;
@@ -108,13 +115,19 @@ static void stageFree(PrillStage *p){
     prillTopicUnref(pTopic);
   }
   p->pStore->pStage = 0;
-  prillStageFreeSpare(p->pStore);
+  assert( p->pStore->pSpare==0 );
   p->pStore->pSpare = p;
   if( p->nRunAlloc>STAGE_KEEP || p->frame.nAlloc>prillLimit.szWrite ) prillStageFreeSpare(p->pStore);
 }
 
 void prillStageFreeSpare(PrillStore *pStore){
   PrillStage *p = pStore->pSpare;
+  PrillWrite *w;
+  while( (w = pStore->pSpareWrite)!=0 ){
+    pStore->pSpareWrite = w->pNext;
+    sqlite3_free(w);
+  }
+  pStore->nSpareWrite = 0;
   if( p==0 ) return;
   pStore->pSpare = 0;
   sqlite3_free(p->aRun);
@@ -204,16 +217,16 @@ static PrillRun *stageNewRun(int *pRc, PrillStage *p, PrillWrite *w){
 }
 
 /* The runs of a write that have a chunk, oldest first: *pn of them, in
-** sqlite3_malloc memory of the caller (NULL when none). */
-static int *stageRuns(int *pRc, const PrillStage *p, const PrillWrite *w, int *pn){
+** aFew where STAGE_FEW will do, else in memory for stageRunsFree. */
+static int *stageRuns(int *pRc, const PrillStage *p, const PrillWrite *w, int *aFew, int *pn){
   int n = 0, i;
-  int *a;
+  int *a = aFew;
   for(i=w->iRun; i>=0; i=p->aRun[i].iPrev){
     if( p->aRun[i].pChunk ) n++;
   }
   *pn = n;
   if( n==0 || *pRc!=SQLITE_OK ) return 0;
-  a = (int*)sqlite3_malloc64(sizeof(int)*(u64)n);
+  if( n>STAGE_FEW ) a = (int*)sqlite3_malloc64(sizeof(int)*(u64)n);
   if( a==0 ){
     *pRc = SQLITE_NOMEM;
     return 0;
@@ -222,6 +235,10 @@ static int *stageRuns(int *pRc, const PrillStage *p, const PrillWrite *w, int *p
     if( p->aRun[i].pChunk ) a[--n] = i;
   }
   return a;
+}
+
+static void stageRunsFree(int *a, const int *aFew){
+  if( a!=aFew ) sqlite3_free(a);
 }
 
 /* Turn the chunks of nRun runs of one partition, which may be taken back only
@@ -260,14 +277,15 @@ static int stageEncodeRuns(PrillStage *p, PrillWrite *w, const int *aRun, int nR
 static int stageEncode(PrillStage *p, PrillWrite *w){
   int n, iFrom = 0;
   int rc = SQLITE_OK;
-  int *aRun = stageRuns(&rc, p, w, &n);
+  int aFew[STAGE_FEW];
+  int *aRun = stageRuns(&rc, p, w, aFew, &n);
   while( rc==SQLITE_OK && iFrom<n ){
     int iTo = iFrom+1;
     while( iTo<n && aRun[iFrom]>=p->iTop ) iTo++;
     rc = stageEncodeRuns(p, w, &aRun[iFrom], iTo-iFrom);
     iFrom = iTo;
   }
-  sqlite3_free(aRun);
+  stageRunsFree(aRun, aFew);
   return rc;
 }
 
@@ -664,11 +682,12 @@ static int stagePutFrame(PrillStage *p){
 /* Add this transaction's chunks of one write to the frame. */
 static void stageAddWrite(int *pRc, PrillStage *p, PrillWrite *w){
   int n, i;
-  int *aRun = stageRuns(pRc, p, w, &n);
+  int aFew[STAGE_FEW];
+  int *aRun = stageRuns(pRc, p, w, aFew, &n);
   for(i=0; *pRc==SQLITE_OK && i<n; i++){
     prillFrameAdd(pRc, &p->frame, w->pPart->iPid, p->aRun[aRun[i]].pChunk);
   }
-  sqlite3_free(aRun);
+  stageRunsFree(aRun, aFew);
 }
 
 /* One partition's live tail as few chunks as may be: neighbours joined up to
@@ -876,9 +895,10 @@ int prillStoreSync(PrillStore *pStore){
 static int stageKeepTail(PrillStage *p, PrillWrite *w){
   int n, i;
   int rc = SQLITE_OK;
-  int *aRun = stageRuns(&rc, p, w, &n);
+  int aFew[STAGE_FEW];
+  int *aRun = stageRuns(&rc, p, w, aFew, &n);
   for(i=0; rc==SQLITE_OK && i<n; i++) rc = prillTailAdd(w->pPart, p->aRun[aRun[i]].pChunk);
-  sqlite3_free(aRun);
+  stageRunsFree(aRun, aFew);
   return rc;
 }
 

@@ -272,21 +272,22 @@ void prillFrameBegin(int *pRc, PrillBuf *pBuf, i64 iTurn){
 }
 
 void prillFrameAdd(int *pRc, PrillBuf *pBuf, int iPid, const PrillChunk *p){
-  prillBufUvarint(pRc, pBuf, (u64)iPid);
-  prillBufUvarint(pRc, pBuf, p->bBatch);
+  u8 *a = prillBufRoom(pRc, pBuf, 100+p->buf.n);
+  if( *pRc!=SQLITE_OK ) return;
+  a += prillUvarintPut(a, (u64)iPid);
+  a += prillUvarintPut(a, p->bBatch);
   if( p->bBatch ){
-    prillBufVarint(pRc, pBuf, p->iMinTs);
-    prillBufUvarint(pRc, pBuf, (u64)p->buf.n);
-    prillBufAppend(pRc, pBuf, p->buf.a, p->buf.n);
-    return;
+    a += prillVarintPut(a, p->iMinTs);
+  }else{
+    a += prillVarintPut(a, p->iBase);
+    a += prillVarintPut(a, p->iEpoch);
+    a += prillUvarintPut(a, (u64)p->nRec);
+    a += prillVarintPut(a, p->iBaseTs);
+    a += prillVarintPut(a, (i64)((u64)p->iMaxTs - (u64)p->iBaseTs));
+    a += prillVarintPut(a, (i64)((u64)p->iMinTs - (u64)p->iBaseTs));
   }
-  prillBufVarint(pRc, pBuf, p->iBase);
-  prillBufVarint(pRc, pBuf, p->iEpoch);
-  prillBufUvarint(pRc, pBuf, (u64)p->nRec);
-  prillBufVarint(pRc, pBuf, p->iBaseTs);
-  prillBufVarint(pRc, pBuf, (i64)((u64)p->iMaxTs - (u64)p->iBaseTs));
-  prillBufVarint(pRc, pBuf, (i64)((u64)p->iMinTs - (u64)p->iBaseTs));
-  prillBufUvarint(pRc, pBuf, (u64)p->buf.n);
+  a += prillUvarintPut(a, (u64)p->buf.n);
+  pBuf->n = a - pBuf->a;
   prillBufAppend(pRc, pBuf, p->buf.a, p->buf.n);
 }
 

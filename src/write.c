@@ -30,6 +30,7 @@
 static const char zWriteRemedy[] =
   "cannot be written; check space and permissions, then try again: the partition goes on in a new segment";
 
+#define WRITE_SPARE 16      /* writes whose memory is kept for the next transaction */
 #define WRITE_AHEAD 8       /* writes like this one that zero-filling provides for */
 static const u8 writeZero[65536];
 
@@ -762,6 +763,7 @@ void prillWriteDone(PrillWrite *w, int bCommit, int bReached){
 }
 
 void prillWriteFree(PrillWrite *w){
+  PrillStore *pStore = w->pPart->pStore;
   int i;
   for(i=0; i<w->nSeg; i++) prillIndexFree(&w->aSeg[i].index);
   sqlite3_free(w->aSeg);
@@ -769,5 +771,11 @@ void prillWriteFree(PrillWrite *w){
   if( w->pPart->pWrite==w ) w->pPart->pWrite = 0;
   prillPartUnref(w->pPart);
   prillTopicUnref(w->pTopic);
-  sqlite3_free(w);
+  if( pStore->nSpareWrite<WRITE_SPARE ){
+    w->pNext = pStore->pSpareWrite;
+    pStore->pSpareWrite = w;
+    pStore->nSpareWrite++;
+  }else{
+    sqlite3_free(w);
+  }
 }
