@@ -124,7 +124,8 @@ int prillAssign(int eAssignor, const PrillTopics*, PrillAssignee*, int nMember);
 void prillAssignProblem(int *pRc, const PrillTopics*, const PrillTps *const*apOwner, int nOwner, PrillBuf*);
 
 /**************************************************************************
-** The state machine.
+** group.c: a group, its members, their rows; barrier.c: Kafka's classic
+** protocol; target.c: the groups of SQL.
 **
 ** Errors are Kafka's numbers, in PrillGroup.iErr and in answers.
 */
@@ -191,7 +192,8 @@ struct PrillMember {
   u8 bNew;                 /* kafka: its first join is not answered yet */
   u8 bSynced;              /* kafka: has synced in this generation */
   u8 bStored;              /* its row exists */
-  u8 mChange;              /* what changed since it was stored; the machine's own */
+  u8 bChanged;             /* its row is not as it is; bTouched: only iPolled differs */
+  u8 bTouched;
   u64 iJoin, iSync;        /* kafka: requests that wait for an answer, 0 none */
 };
 
@@ -229,21 +231,25 @@ struct PrillGroup {
   char *zProtocol;         /* the assignor chosen, or NULL */
   PrillMember *pLeader;    /* kafka: or NULL */
   i64 iEmptySince;         /* when it became Empty; offset retention counts from it */
+  i64 iChange;             /* rises whenever a row changes in more than iPolled */
   PrillMember **apMember; int nMember, nMemberAlloc;   /* in order of joining */
   PrillTopics topics;      /* sql: names of aTopic, owned, target */
   i64 iBarrier;            /* kafka: when the join or sync phase ends; PRILL_I64MAX none */
-  i64 iDelayEnd;           /* kafka: the last moment of the initial delay */
-  u8 bInitial;             /* kafka: the initial delay is running */
+  i32 msDelay;             /* kafka: this step of the initial delay */
+  i32 msDelayLeft;         /* kafka: how much longer it may last */
+  u8 bInitial;             /* kafka: the rebalance began in Empty */
   u8 bJoined;              /* kafka: a new member came during the initial delay */
-  u8 bWasEmpty;            /* kafka: the rebalance began in Empty */
   u8 bAssign;              /* sql: the assignor is to run */
-  u8 bBroken;              /* an event ran out of memory: see below */
-  u8 mChange;              /* the machine's own */
+  u8 bChanged;             /* its row is not as it is */
+  u64 iReq;                /* the last event's request */
+  int rc;                  /* SQLITE_NOMEM once an event ran out of memory: see below */
   /* Outcome of the last event. */
   int iErr;                /* 0, an error, or PRILL_KE_LATER */
   PrillMember *pMember;    /* the member the event was about, or NULL */
   PrillGroupAct *aAct; int nAct, nActAlloc;
   PrillMember **apGone; int nGone, nGoneAlloc;         /* removed by the last event */
+  char **azDrop; int nDrop, nDropAlloc;                /* rows to delete at the next store */
+  u8 bDropped;             /* they were named to the driver */
 };
 
 /* Events. */
@@ -256,7 +262,8 @@ enum {
   PRILL_EV_COMMIT,    /* may this member commit?  iErr.  sql: with bRelease it also lets
                       ** go of what its target lacks; check prillMemberOwns for each
                       ** partition first */
-  PRILL_EV_POLL,      /* sql: let go, take.  iErr; then pMember->owned is what it works on */
+  PRILL_EV_POLL,      /* sql: let go, take.  After this, JOIN and COMMIT pMember->owned is
+                      ** what it works on; a refused member works on nothing */
   PRILL_EV_DEAD,      /* sql: the process of zMember is gone */
   PRILL_EV_TOPICS,    /* sql: partition counts in PrillGroup.topics may differ from before */
   PRILL_EV_TIMER,     /* time has passed: due when prillGroupDeadline() is reached */
@@ -287,41 +294,46 @@ struct PrillGroupEvent {
 ** A driver's life with a group:
 **
 **   p = prillGroupNew(...);  prillGroupLoad, prillMemberLoad for each row;
-**   sql: partition counts: for each i, p->topics.a[i].nPart = ...; names the
-**        driver itself needs: prillTopicsAdd
+**   sql: prillTopicsAdd the topics of a coming JOIN, then the partition counts:
+**        p->topics.a[i].nPart = ... for each i, before any event
 **   prillGroupStart(p, now)
 **   for each event: prillGroupEvent(p, &ev, now); do p->aAct in order
 **   prillGroupFree(p)
 **
 ** sql: all of this in one write transaction; rows are the truth.  ROLLBACK
 ** undoes it, the objects are freed.  A poll need not come here while the
-** group's row is as it was at the last load and prillMemberSettled() held.
+** group's row is as it was at the last load, prillMemberSettled() held then and
+** prillGroupDeadline() is not reached; its time is stored now and then.
 **
 ** kafka: the group stays in memory.  After an event, arm one timer for
 ** prillGroupDeadline().  When storing fails, or an event returns SQLITE_NOMEM
-** (bBroken: every later event fails too), answer every prillGroupPending()
+** (every later event does so too), do no action, answer every prillGroupPending()
 ** request with COORDINATOR_NOT_AVAILABLE, free the group, load it again:
 ** clients retry, as after a change of coordinator.
 **
-** Actions, members and strings in them are valid until the next event, or
-** prillGroupFree.  An event's own strings are copied.
+** Actions, members and strings in them are valid until the next event or
+** prillGroupFree; a refusal's zMember may be the event's own.  What an event
+** points to is copied.
 */
 PrillGroup *prillGroupNew(const char *zGroup, int eKind, const PrillGroupConf*);   /* NULL: no memory */
 void prillGroupFree(PrillGroup*);                 /* NULL is harmless */
 /* Bytes of the group's row and of a member's, versioned.  Load checks every
-** bound: SQLITE_OK, SQLITE_CORRUPT_VTAB, SQLITE_NOMEM (bBroken). */
+** bound: SQLITE_OK, SQLITE_CORRUPT_VTAB, SQLITE_NOMEM; a group that did not load
+** whole is only to be freed. */
 void prillGroupSave(int *pRc, const PrillGroup*, PrillBuf*);
 int prillGroupLoad(PrillGroup*, const u8*, i64 n);
 void prillMemberSave(int *pRc, const PrillGroup*, const PrillMember*, PrillBuf*);
 int prillMemberLoad(PrillGroup*, const u8*, i64 n, i64 iPolled);
-/* All rows are loaded.  kafka: every member gets a fresh session. */
-void prillGroupStart(PrillGroup*, i64 now);
+/* All rows are loaded.  kafka: every member gets a fresh session.  SQLITE_OK, or
+** SQLITE_CORRUPT_VTAB when the rows contradict one another. */
+int prillGroupStart(PrillGroup*, i64 now);
 /* SQLITE_OK or SQLITE_NOMEM; refusals are iErr. */
 int prillGroupEvent(PrillGroup*, const PrillGroupEvent*, i64 now);
 /* When the next PRILL_EV_TIMER is due; PRILL_I64MAX never. */
 i64 prillGroupDeadline(const PrillGroup*);
 /* A request that waits, taken off the list; 0 when there is none.  *peAct is
-** PRILL_ACT_JOINED or PRILL_ACT_SYNCED. */
+** PRILL_ACT_JOINED or PRILL_ACT_SYNCED; 0 for the one of the event that ran out
+** of memory.  After SQLITE_NOMEM also those whose answers are in aAct. */
 u64 prillGroupPending(PrillGroup*, int *peAct);
 PrillMember *prillGroupFind(const PrillGroup*, const char *zMember);      /* or NULL */
 PrillMember *prillGroupInstance(const PrillGroup*, const char *zInstance);
@@ -335,5 +347,35 @@ const PrillProtocol *prillMemberMeta(const PrillGroup*, const PrillMember*);
 int prillMemberOwns(const PrillGroup*, const PrillMember*, const char *zTopic, i32 iPart);
 /* sql: 1 when a poll would change nothing but iPolled. */
 int prillMemberSettled(const PrillGroup*, const PrillMember*);
+
+/*
+** Between the three files of the machine.
+*/
+/* A member with these identities, last in the order; NULL: no memory (rc). */
+PrillMember *prillGroupAdd(PrillGroup*, const char *zMember, const char *zInstance, const PrillGroupEvent*);
+/* Out of the group; its row is dropped at the next store.  Alive until the next event. */
+void prillGroupRemove(PrillGroup*, PrillMember*);
+/* "prefix-<uuid>", sqlite3_malloc64 memory, or NULL (rc). */
+char *prillGroupNewId(PrillGroup*, const PrillGroupEvent*);
+/* The member takes another id; the row of the old one is dropped. */
+void prillGroupRename(PrillGroup*, PrillMember*, char *zNew);
+/* Protocols, timeouts and topics as the JOIN says.  1 when protocols or topics differ. */
+int prillGroupUpdate(PrillGroup*, PrillMember*, const PrillGroupEvent*);
+/* 1 when all members support one of the JOIN's protocols. */
+int prillGroupSupports(const PrillGroup*, const PrillGroupEvent*);
+/* The protocol most members vote for; NULL without members. */
+const char *prillGroupSelect(const PrillGroup*);
+void prillGroupSetProtocol(PrillGroup*, const char*);     /* NULL: none */
+int prillGroupSameProtos(const PrillMember*, const PrillProtocol*, int n);
+void prillGroupSetType(PrillGroup*, const char*);
+void prillGroupGive(PrillGroup*, PrillMember*, const u8*, i64 n);     /* aAssign */
+/* 0, UNKNOWN_MEMBER_ID or FENCED_INSTANCE_ID; sets pMember. */
+int prillGroupValidate(PrillGroup*, const PrillGroupEvent*);
+PrillGroupAct *prillGroupAct(PrillGroup*, int eAct);      /* NULL: no memory (rc) */
+/* Name what changed to the driver. */
+void prillGroupStore(PrillGroup*);
+void prillBarrierEvent(PrillGroup*, const PrillGroupEvent*, i64 now);
+void prillTargetEvent(PrillGroup*, const PrillGroupEvent*, i64 now);
+int prillTargetState(const PrillGroup*);
 
 #endif /* PRILLGROUP_H */
