@@ -328,9 +328,7 @@ static void barrierJoinKnown(PrillGroup *g, PrillMember *m, const PrillGroupEven
 static void barrierJoin(PrillGroup *g, const PrillGroupEvent *e, i64 now){
   PrillMember *m = prillGroupFind(g, e->zMember);
   int bNew = e->zMember==0 || e->zMember[0]==0;
-  if( !bNew && m==0 && g->nMember==0 && g->iGeneration==0 ){
-    g->iErr = PRILL_KE_UNKNOWN_MEMBER_ID;    /* there is no such group */
-  }else if( !barrierAccepts(g, m) ){
+  if( !barrierAccepts(g, m) ){
     g->iErr = PRILL_KE_GROUP_MAX_SIZE_REACHED;
     if( m ) barrierRemove(g, m);
   }else if( !prillGroupSupports(g, e) ){
@@ -353,10 +351,10 @@ static int barrierCheckSync(PrillGroup *g, const PrillGroupEvent *e){
   int iErr = g->eState==PRILL_GROUP_EMPTY ? PRILL_KE_UNKNOWN_MEMBER_ID : prillGroupValidate(g, e);
   if( iErr ) return iErr;
   if( e->iGeneration!=g->iGeneration ) return PRILL_KE_ILLEGAL_GENERATION;
-  if( e->zProtocolType && (g->zProtocolType==0 || strcmp(e->zProtocolType, g->zProtocolType)!=0) ){
+  if( e->zProtocolType && g->zProtocolType && strcmp(e->zProtocolType, g->zProtocolType)!=0 ){
     return PRILL_KE_INCONSISTENT_GROUP_PROTOCOL;
   }
-  if( e->zProtocol && (g->zProtocol==0 || strcmp(e->zProtocol, g->zProtocol)!=0) ){
+  if( e->zProtocol && g->zProtocol && strcmp(e->zProtocol, g->zProtocol)!=0 ){
     return PRILL_KE_INCONSISTENT_GROUP_PROTOCOL;
   }
   return g->eState==PRILL_GROUP_PREPARING ? PRILL_KE_REBALANCE_IN_PROGRESS : 0;

@@ -494,6 +494,7 @@ int prillGroupEvent(PrillGroup *g, const PrillGroupEvent *e, i64 now){
       if( p ){
         p->iReq = e->iReq;
         p->iErr = g->iErr;
+        p->zMember = e->zMember;
         p->iGeneration = -1;
       }
     }

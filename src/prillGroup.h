@@ -305,7 +305,9 @@ struct PrillGroupEvent {
 ** group's row is as it was at the last load, prillMemberSettled() held then and
 ** prillGroupDeadline() is not reached; its time is stored now and then.
 **
-** kafka: the group stays in memory.  After an event, arm one timer for
+** kafka: of a group there is not, the driver answers UNKNOWN_MEMBER_ID to all
+** but a JOIN without member id, and to an OffsetCommit with a generation
+** ILLEGAL_GENERATION.  The group stays in memory.  After an event, arm one timer for
 ** prillGroupDeadline().  When storing fails, or an event returns SQLITE_NOMEM
 ** (every later event does so too), do no action, answer every prillGroupPending()
 ** request with COORDINATOR_NOT_AVAILABLE, free the group, load it again:
