@@ -736,7 +736,7 @@ int prillGroupLoad(PrillGroup *g, const u8 *a, i64 n){
   r.rc = SQLITE_OK;
   rowGetInt(&r, GROUP_VERSION, GROUP_VERSION);
   rowGetInt(&r, g->eKind, g->eKind);
-  g->iGeneration = (i32)rowGetInt(&r, 0, 0x7fffffff);
+  g->iGeneration = (i32)rowGetInt(&r, 0, 0x3fffffff);    /* it goes on rising */
   g->iChange = rowGetInt(&r, 0, PRILL_I64MAX/2);
   g->iEmptySince = rowGetInt(&r, 0, PRILL_I64MAX/2);
   g->zProtocolType = rowCopyText(&r, 0);

@@ -19,9 +19,10 @@
 ** whoever joins with its instance id in time takes both over.  A member that
 ** did not poll for max.poll.interval.ms is dealt with like a dead one.
 **
-** The assignor is told as owned what a member owns, and of its target what
-** nobody owns: a partition on its way keeps its destination.  Generations rise
-** with each run of the assignor.
+** The assignor is told as owned what a member really owns: so the fewest
+** partitions are taken from somebody.  In an eager round members have let go;
+** there what nobody owns counts as owned by whose target has it.  Generations
+** rise with each run of the assignor.
 **
 ** Invariants, after each event:
 **
@@ -109,7 +110,7 @@ static void targetTake(PrillGroup *g, PrillMember *m){
 static void targetPrior(PrillGroup *g, const PrillMember *m, PrillTps *pOut){
   int i;
   for(i=0; i<m->owned.n; i++) prillTpsAdd(&g->rc, pOut, m->owned.a[i].iTopic, m->owned.a[i].iPart);
-  for(i=0; i<m->target.n; i++){
+  for(i=0; i<m->target.n && targetEager(g); i++){
     PrillTp tp = m->target.a[i];
     if( !targetOwned(g, tp) ) prillTpsAdd(&g->rc, pOut, tp.iTopic, tp.iPart);
   }
