@@ -455,7 +455,9 @@ proc m_let_go {} {
 
 proc m_pragmas {db} {
   $db eval "PRAGMA synchronous=[m_pick {OFF NORMAL FULL EXTRA}]"
-  $db timeout 2000
+  # No busy timeout: the connections are one thread's, waiting is in vain.  (In
+  # a rollback journal's mode each page a full cache wants to spill waited, once
+  # a reader was in the way.)
 }
 
 proc m_connect {} {
@@ -512,9 +514,7 @@ proc m_commit {} {
     # lives on.
     db2 eval BEGIN
     if {![catch {db2 eval {SELECT count(*) FROM main.m_topic}}]} {
-      $M(w) timeout 0
       set rc [catch {m_exec COMMIT} msg]
-      $M(w) timeout 2000
       if {$rc && $msg ne "database is locked"} { error "COMMIT: $msg" }
       db2 eval COMMIT
       if {!$rc} return
