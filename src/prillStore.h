@@ -365,6 +365,7 @@ int prillWriteRows(PrillWrite*);                /* extent, segments, index entri
 void prillWriteDone(PrillWrite*, int bCommit, int bReached);
 /* Back to how it was: the run that began there is taken back. */
 void prillWriteRewind(PrillWrite*, const PrillRun*);
+void prillWriteCut(PrillWrite*);                /* files back to what is committed */
 void prillWriteFree(PrillWrite*);
 /* Upkeep of the active segment, under the write lock: sync what was left
 ** unsynced, zero-fill ahead while *pnBudget lasts.  *pbSynced: OUT. */
@@ -492,6 +493,7 @@ struct PrillStage {
   u8 bSyncDir;            /* directories made: the log directory must be synced */
   u8 bSynced;             /* xSync has done all there is */
   u8 bReached;            /* an xSync began: files written are not ours any more */
+  u8 bFull;               /* the disk was full: nothing but ROLLBACK is left */
   u8 bRows;               /* xSync wrote rows */
   u8 bState;              /* of these, extents: the state row's mark changed */
   u8 bRing;               /* xSync wrote frames; the ring is then: */
@@ -506,6 +508,8 @@ struct PrillStage {
 void prillStageFreeSpare(PrillStore*);
 /* Keep *pBuf's memory, emptied, in *pSpare for the next of its kind. */
 void prillStageSpare(PrillBuf *pSpare, PrillBuf *pBuf);
+/* A write found the disk full: end the transaction, give back its room. */
+void prillStageFull(PrillStage*);
 /* PRAGMA synchronous as this transaction has it. */
 int prillStageLevel(PrillStage*, int *pLevel);
 

@@ -51,6 +51,12 @@ int prillStageLevel(PrillStage *p, int *pLevel){
   return rc;
 }
 
+void prillStageFull(PrillStage *p){
+  PrillWrite *w;
+  p->bFull = 1;
+  for(w=p->pWrites; w; w=w->pNext) prillWriteCut(w);
+}
+
 void prillStageSpare(PrillBuf *pSpare, PrillBuf *pBuf){
   if( pBuf->nAlloc>pSpare->nAlloc && pBuf->nAlloc<=2*prillLimit.szWrite ){
     PrillBuf b = *pSpare;
@@ -69,6 +75,7 @@ i64 prillStageBytes(PrillStore *p){
 static PrillWrite *stageWrite(int *pRc, PrillPart *pPart){
   PrillStage *pStage = pPart->pStore->pStage;
   PrillWrite *w = pPart->pWrite;
+  if( *pRc==SQLITE_OK && pStage->bFull ) *pRc = SQLITE_FULL;
   if( w || *pRc!=SQLITE_OK ) return w;
   *pRc = prillPartLoad(pPart);
   if( *pRc==SQLITE_OK && pPart->pTopic==0 ) *pRc = SQLITE_ABORT;
@@ -869,6 +876,7 @@ int prillStoreSync(PrillStore *pStore){
   PrillWrite *w;
   int rc = SQLITE_OK;
   if( p==0 || p->bSynced || p->pWrites==0 ) return SQLITE_OK;
+  if( p->bFull ) return SQLITE_FULL;
   if( pStore->bDirty ) rc = prillStoreRefresh(pStore);
   if( rc==SQLITE_OK && !pStore->bExists ){
     /* A rollback nobody told us of has taken the store's own tables. */

@@ -11,7 +11,8 @@
 **       synchronous=OFF).  Where segments are synced at COMMIT that is done
 **       then, once for all: the first sync commits the file system's journal,
 **       and the rest finds little left to do.
-**   I4  A segment's file is cut to its length only when it is sealed.
+**   I4  A segment's file is cut to its length only when it is sealed; and, when
+**       the disk is full, by the transaction that filled it.
 **   I5  After a failed write or sync no more is appended to that file (R7).
 **   I6  The bytes a transaction writes are a prefix of what it would write with
 **       more records: a second xSync repeats and extends the first.
@@ -41,6 +42,7 @@ static int writeFailed(PrillWrite *w, int rc, i64 iBase, i64 iGen, const char *z
   p->iBadGen = iGen;
   p->pStore->nFailed++;
   prillPartFileForget(p, iBase, iGen);
+  if( rc==SQLITE_FULL ) prillStageFull(p->pStore->pStage);
   return prillPartFileError(p, rc, iBase, iGen, zExt, zWriteRemedy);
 }
 
@@ -760,6 +762,25 @@ void prillWriteDone(PrillWrite *w, int bCommit, int bReached){
     }
   }
   if( bReached ) p->iOwnBase = -1;
+}
+
+/* The transaction is over but for its ROLLBACK, and the write lock still held:
+** nobody has any use for what lies above the committed end.  Not with flush=os:
+** another's bytes in their place would be no surer on the disk (I7). */
+void prillWriteCut(PrillWrite *w){
+  PrillPart *p = w->pPart;
+  int i;
+  if( p->pStore->eFlush==PRILL_FLUSH_OS ) return;
+  for(i=0; i<w->nSeg; i++){
+    PrillWriteSeg *pSeg = &w->aSeg[i];
+    i64 nKeep = pSeg->bNew ? 0 : p->x.nByte;
+    i64 nSize = 0;
+    PrillFile *pFile;
+    if( !pSeg->bNew && (pSeg->iBase!=p->x.iBase || pSeg->iGen!=p->x.iGen || w->bRoll || pSeg->bUncut) ) continue;
+    if( prillPartFileOpen(p, pSeg->iBase, pSeg->iGen, PRILL_OPEN_WRITE, &pFile)!=SQLITE_OK ) continue;
+    if( prillFileSize(pFile, &nSize)==SQLITE_OK && nSize>nKeep ) (void)prillFileTruncate(pFile, nKeep);
+  }
+  p->iOwnBase = -1;
 }
 
 void prillWriteFree(PrillWrite *w){

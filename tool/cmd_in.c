@@ -42,7 +42,7 @@ struct In {
   /* From the command line */
   const char *zTopic, *zKey, *zSep, *zRegex;
   int bJson, bSkip, bKeepOffsets, bRepartition, bProduce;
-  i64 iPart, nEvery;
+  i64 iPart, nEvery;      /* -1: not given */
   CmdList headers;
   /* While it runs */
   CmdBuf sep;
@@ -382,7 +382,7 @@ static void inPrepare(In *p){
   if( nKey>1 ) cmdUsage("-k, -K and --key-regex exclude each other");
   if( p->bJson && (p->zSep || p->zRegex) ) cmdUsage("--json has the key in the line: no -K and no --key-regex");
   if( !p->bJson && (p->bKeepOffsets || p->bRepartition) ) cmdUsage("--keep-offsets and --repartition go with --json");
-  if( p->nEvery<0 ) cmdUsage("--commit-every: use 1 or more");
+  if( p->nEvery==0 ) cmdUsage("--commit-every: use 1 or more");
   if( p->zRegex ){
     int rc = regcomp(&p->re, p->zRegex, REG_EXTENDED);
     if( rc ){
@@ -435,7 +435,7 @@ static void inRun(In *p){
     zErr = inRecord(p, a, n);
     if( zErr==0 ) zErr = inInsert(p);
     if( zErr ) inBad(p, zErr);
-    if( p->nEvery && p->nTxn>=p->nEvery ) inCommit(p);
+    if( p->nEvery>0 && p->nTxn>=p->nEvery ) inCommit(p);
     if( p->file.nLine%256==0 ) inBar(p, 0);
   }
   inCommit(p);
@@ -473,7 +473,7 @@ static int inCommand(int bProduce, int nArg, char **azArg){
   };
   char zDone[32], zSkip[32];
   memset(&in, 0, sizeof(in));
-  in.iPart = -1;
+  in.iPart = in.nEvery = -1;
   in.bProduce = bProduce;
   nArg = cmdOptions(nArg, azArg, aOpt, bProduce ? 6 : 10, 1, 2);
   in.zTopic = azArg[0];

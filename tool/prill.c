@@ -156,7 +156,7 @@ int cmdInt(const char *z, i64 *pOut){
   return errno==0 && zEnd>z && *zEnd==0 && !(zEnd==z+1 && z[0]=='-');
 }
 
-/* Give an option its value.  zName is how the user wrote it. */
+/* Give an option its value.  zName is how the user wrote it.  None is negative. */
 static void cmdSetOption(const CmdOpt *p, const char *zName, const char *zVal){
   CmdList *pList;
   switch( p->eType ){
@@ -164,7 +164,7 @@ static void cmdSetOption(const CmdOpt *p, const char *zName, const char *zVal){
       *(int*)p->p = 1;
       break;
     case OPT_INT:
-      if( !cmdInt(zVal, (i64*)p->p) ) cmdUsage("%s: '%s' is not a whole number", zName, zVal);
+      if( !cmdInt(zVal, (i64*)p->p) || *(i64*)p->p<0 ) cmdUsage("%s: '%s' is not a whole number", zName, zVal);
       break;
     case OPT_TEXT:
       *(const char**)p->p = zVal;
@@ -265,7 +265,8 @@ void cmdOpen(int eOpen){
   int bThere, rc;
   if( zCmdDb==0 ) zCmdDb = getenv("PRILL_DB");
   if( zCmdDb==0 || zCmdDb[0]==0 ) zCmdDb = "prill.db";
-  bThere = access(zCmdDb, F_OK)==0;
+  /* Debian's SQLite takes a name that begins so for a URI. */
+  bThere = strncmp(zCmdDb, "file:", 5)==0 || access(zCmdDb, F_OK)==0;
   if( !bThere && eOpen!=CMD_CREATE ){
     cmdFatal("%s: no such database; prill topic create makes one, -d FILE names another", zCmdDb);
   }
