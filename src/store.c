@@ -401,9 +401,12 @@ void prillStoreForget(PrillStore *p){
   p->bDirty = 0;
 }
 
+static int storeHasTable(PrillStore *p, const char *zTable){
+  return sqlite3_table_column_metadata(p->pConn->db, p->zSchema, zTable, 0, 0, 0, 0, 0, 0)==SQLITE_OK;
+}
+
 static int storeExists(PrillStore *p){
-  return sqlite3_table_column_metadata(p->pConn->db, p->zSchema, "prill_store_state", "id",
-                                       0, 0, 0, 0, 0)==SQLITE_OK;
+  return storeHasTable(p, "prill_store_state");
 }
 
 /* Load what differs from the caches.  eTxn is the schema's transaction state. */
@@ -413,6 +416,10 @@ static int storeLoad(PrillStore *p, int eTxn){
   if( !storeExists(p) ){
     prillStoreForget(p);
     storeFinalize(p);
+    if( storeHasTable(p, "prill_store") ){
+      return prillError(p->pConn, PRILL_CORRUPT, "store \"%s\": its table prill_store_state is missing; restore"
+                        " the database from a backup", p->zSchema);
+    }
     p->iDataVersion = storeDataVersion(p);
     p->bLoaded = 1;
     return SQLITE_OK;
