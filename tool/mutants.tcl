@@ -87,7 +87,7 @@ proc run_test {test} {
   set runner [file join $::scratch tree test runtests.tcl]
   set ::output ""
   return [expr {![catch {
-    exec ./testfixture $runner -j 1 -timeout 120 $test 2>@1
+    exec ./testfixture $runner -j 1 -timeout 600 $test 2>@1
   } ::output]}]
 }
 
