@@ -9,7 +9,8 @@
 ** order: that is how power loss, I/O errors and full disks are tested, and
 ** why a VFS that encrypts or traces a database has its log too.  What the VFS
 ** interface lacks is done here and nowhere else: making and removing a
-** directory, syncing one, giving a new file its owner, the kernel's boot id.
+** directory, syncing one, giving a new file its owner or an old one a second
+** name, the kernel's boot id.
 **
 ** HOW A FILE IS OPENED
 **
@@ -389,7 +390,7 @@ static int fileErrno(const char *zWhat, const char *zPath, int iErrno){
   return rc;
 }
 
-/* Make the entries of directory zDir durable: SQLITE_OK or IOERR_DIR_FSYNC. */
+/* SQLITE_OK or SQLITE_IOERR_DIR_FSYNC. */
 int prillFileSyncDir(sqlite3_vfs *pVfs, const char *zDir){
   int (*xDirsync)(const char*) =
       (int(*)(const char*))fileSyscall(pVfs, "prill_dirsync");
@@ -468,6 +469,31 @@ int prillFileMkdir(sqlite3_vfs *pVfs, const char *zDir, const char *zDb, int bSy
     }
   }
   return bSync ? fileSyncParent(pVfs, zDir) : SQLITE_OK;
+}
+
+/*
+** Give the file zFrom a second name.  Not synced: prillFileSyncDir() makes it
+** durable.  Only the unix VFSes keep a file under its own name in one piece,
+** so only for these, or where a VFS offers the system call "prill_link"
+** (int(*)(const char *zFrom, const char *zTo), 0 on success).
+**
+**   SQLITE_OK         zTo names the same file
+**   SQLITE_NOTFOUND   there are no hard links here, or none between these two
+**   SQLITE_CANTOPEN, SQLITE_READONLY_DIRECTORY, SQLITE_FULL, SQLITE_IOERR
+**                     it should have worked and did not (fileErrno())
+*/
+int prillFileLink(sqlite3_vfs *pVfs, const char *zFrom, const char *zTo){
+  int (*xLink)(const char*, const char*) =
+      (int(*)(const char*, const char*))fileSyscall(pVfs, "prill_link");
+  if( xLink==0 && strncmp(pVfs->zName, "unix", 4)==0 ) xLink = link;
+  if( xLink==0 ) return SQLITE_NOTFOUND;
+  if( xLink(zFrom, zTo)==0 ) return SQLITE_OK;
+  switch( errno ){
+    case EXDEV: case EPERM: case EMLINK: case ENOTSUP: case ENOSYS:
+      return SQLITE_NOTFOUND;
+    default:
+      return fileErrno("link", zTo, errno);
+  }
 }
 
 /*

@@ -1,9 +1,9 @@
 /*
-** func.c: the SQL functions prill_version, prill_partition, prill_offset,
-** prill_debug, prill_maintain and prill_check; and prill_connection, by which
-** the C interface finds what belongs to a sqlite3*.
+** func.c: the SQL functions that are about a store or a connection; aFunc lists
+** them.  prill_connection is by which the C interface finds what belongs to a
+** sqlite3*.
 **
-** Layer 5, sql.  Calls store, part, stage, trim and check.
+** Layer 5, sql.  Calls store, part, stage, trim, check and backup.
 **
 ** A function that works on a store takes the schema as its argument (main
 ** when left out or NULL), gets the store, and gives it back before it
@@ -131,6 +131,31 @@ static void funcCheck(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg){
   prillBufFree(&buf);
 }
 
+/* prill_backup(dest [, schema]): {"files":n,"linked":n,"bytes":n}. */
+static void funcBackup(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg){
+  PrillConn *p = (PrillConn*)sqlite3_user_data(pCtx);
+  const char *zDest = (const char*)sqlite3_value_text(apArg[0]);
+  PrillBackup out;
+  PrillStore *pStore;
+  int rc;
+  if( zDest==0 || zDest[0]==0 ){
+    prillError(p, SQLITE_ERROR, "prill_backup: name the file to make, as in SELECT prill_backup('copy.db')");
+    prillFuncFail(pCtx, p, SQLITE_ERROR);
+    return;
+  }
+  funcStore(pCtx, nArg-1, apArg+1, &pStore);
+  if( pStore==0 ) return;
+  rc = prillBackup(pStore, zDest, &out);
+  prillStorePut(pStore);
+  if( rc!=SQLITE_OK ){
+    prillFuncFail(pCtx, p, rc);
+  }else{
+    char *z = sqlite3_mprintf("{\"files\":%lld,\"linked\":%lld,\"bytes\":%lld}", out.nFile, out.nLinked, out.nByte);
+    sqlite3_result_text(pCtx, z, -1, sqlite3_free);
+    if( z==0 ) sqlite3_result_error_nomem(pCtx);
+  }
+}
+
 /**************************************************************************
 ** prill_debug().
 */
@@ -224,29 +249,49 @@ static void funcDebug(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg){
   prillBufFree(&buf);
 }
 
+static const PrillFunc aFunc[] = {
+  {"prill_version", 0, SQLITE_INNOCUOUS, funcVersion},
+  {"prill_partition", 0, SQLITE_INNOCUOUS, funcPartition},
+  {"prill_offset", 0, SQLITE_INNOCUOUS, funcOffset},
+  {"prill_connection", 1, SQLITE_DIRECTONLY, funcConnection},
+  {"prill_debug", 0, SQLITE_DIRECTONLY, funcDebug},
+  {"prill_maintain", 0, SQLITE_DIRECTONLY, funcMaintain},
+  {"prill_maintain", 1, SQLITE_DIRECTONLY, funcMaintain},
+  {"prill_check", 0, SQLITE_DIRECTONLY, funcCheck},
+  {"prill_check", 1, SQLITE_DIRECTONLY, funcCheck},
+  {"prill_backup", 1, SQLITE_DIRECTONLY, funcBackup},
+  {"prill_backup", 2, SQLITE_DIRECTONLY, funcBackup},
+};
+
+/* The functions of file iFile of those that have some, and their number; NULL
+** past the last. */
+static const PrillFunc *funcList(int iFile, int *pn){
+  switch( iFile ){
+    case 0:  *pn = (int)(sizeof(aFunc)/sizeof(aFunc[0])); return aFunc;
+    case 1:  return prillFuncWait(pn);
+    default: return 0;
+  }
+}
+
 int prillFuncInit(PrillConn *pConn){
-  static const struct {
-    const char *zName;
-    int nArg;
-    int flags;
-    void (*xFunc)(sqlite3_context*, int, sqlite3_value**);
-  } aFunc[] = {
-    {"prill_version", 0, SQLITE_INNOCUOUS, funcVersion},
-    {"prill_partition", 0, SQLITE_INNOCUOUS, funcPartition},
-    {"prill_offset", 0, SQLITE_INNOCUOUS, funcOffset},
-    {"prill_connection", 1, SQLITE_DIRECTONLY, funcConnection},
-    {"prill_debug", 0, SQLITE_DIRECTONLY, funcDebug},
-    {"prill_maintain", 0, SQLITE_DIRECTONLY, funcMaintain},
-    {"prill_maintain", 1, SQLITE_DIRECTONLY, funcMaintain},
-    {"prill_check", 0, SQLITE_DIRECTONLY, funcCheck},
-    {"prill_check", 1, SQLITE_DIRECTONLY, funcCheck},
-  };
+  const PrillFunc *a;
+  int i, j, n;
   int rc = SQLITE_OK;
-  size_t i;
-  for(i=0; rc==SQLITE_OK && i<sizeof(aFunc)/sizeof(aFunc[0]); i++){
-    rc = sqlite3_create_function_v2(pConn->db, aFunc[i].zName, aFunc[i].nArg,
-                                    SQLITE_UTF8|aFunc[i].flags, prillConnRef(pConn),
-                                    aFunc[i].xFunc, 0, 0, prillConnUnref);
+  for(i=0; rc==SQLITE_OK && (a = funcList(i, &n))!=0; i++){
+    for(j=0; rc==SQLITE_OK && j<n; j++){
+      rc = sqlite3_create_function_v2(pConn->db, a[j].zName, a[j].nArg, SQLITE_UTF8|a[j].flags,
+                                      prillConnRef(pConn), a[j].xFunc, 0, 0, prillConnUnref);
+    }
   }
   return rc;
+}
+
+void prillFuncDrop(sqlite3 *db){
+  const PrillFunc *a;
+  int i, j, n;
+  for(i=0; (a = funcList(i, &n))!=0; i++){
+    for(j=0; j<n; j++){
+      (void)sqlite3_create_function_v2(db, a[j].zName, a[j].nArg, SQLITE_UTF8, 0, 0, 0, 0, 0);
+    }
+  }
 }

@@ -99,21 +99,12 @@ static void waitBusyTimeout(sqlite3_context *pCtx, int nArg, sqlite3_value **apA
   }
 }
 
-int prillFuncWaitInit(PrillConn *pConn){
-  static const struct {
-    const char *zName;
-    int nArg;
-    void (*xFunc)(sqlite3_context*, int, sqlite3_value**);
-  } aFunc[] = {
-    {"prill_wait", 2, waitFunc},
-    {"prill_wait", 3, waitFunc},
-    {"prill_busy_timeout", 1, waitBusyTimeout},
+const PrillFunc *prillFuncWait(int *pn){
+  static const PrillFunc aWait[] = {
+    {"prill_wait", 2, SQLITE_DIRECTONLY, waitFunc},
+    {"prill_wait", 3, SQLITE_DIRECTONLY, waitFunc},
+    {"prill_busy_timeout", 1, SQLITE_DIRECTONLY, waitBusyTimeout},
   };
-  int rc = SQLITE_OK;
-  size_t i;
-  for(i=0; rc==SQLITE_OK && i<sizeof(aFunc)/sizeof(aFunc[0]); i++){
-    rc = sqlite3_create_function_v2(pConn->db, aFunc[i].zName, aFunc[i].nArg, SQLITE_UTF8|SQLITE_DIRECTONLY,
-                                    prillConnRef(pConn), aFunc[i].xFunc, 0, 0, prillConnUnref);
-  }
-  return rc;
+  *pn = (int)(sizeof(aWait)/sizeof(aWait[0]));
+  return aWait;
 }

@@ -46,18 +46,11 @@ static void mainUnregister(sqlite3 *db){
     "prill_store", "topic", "prill_records", "prill_topics", "prill_partitions", "prill_segments",
     "prill_batches", "prill_config"
   };
-  static const struct { const char *zName; int nArg; } aFunc[] = {
-    {"prill_version", 0}, {"prill_partition", 0}, {"prill_offset", 0}, {"prill_connection", 1}, {"prill_debug", 0},
-    {"prill_maintain", 0}, {"prill_maintain", 1}, {"prill_check", 0}, {"prill_check", 1},
-    {"prill_wait", 2}, {"prill_wait", 3}, {"prill_busy_timeout", 1}
-  };
   size_t i;
   for(i=0; i<sizeof(azModule)/sizeof(azModule[0]); i++){
     (void)sqlite3_create_module_v2(db, azModule[i], 0, 0, 0);
   }
-  for(i=0; i<sizeof(aFunc)/sizeof(aFunc[0]); i++){
-    (void)sqlite3_create_function_v2(db, aFunc[i].zName, aFunc[i].nArg, SQLITE_UTF8, 0, 0, 0, 0, 0);
-  }
+  prillFuncDrop(db);
 }
 
 static int mainRegister(sqlite3 *db){
@@ -70,7 +63,6 @@ static int mainRegister(sqlite3 *db){
   p->iLastOff = -1;
   p->iLastPart = -1;
   rc = prillFuncInit(p);              /* first: I2 */
-  if( rc==SQLITE_OK ) rc = prillFuncWaitInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabStoreInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabTopicInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabAdminInit(p);

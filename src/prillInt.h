@@ -323,6 +323,8 @@ int prillFileDelete(sqlite3_vfs*, const char *zPath, int bSync);  /* missing is 
 int prillFileMkdir(sqlite3_vfs*, const char *zDir, const char *zDb, int bSync);
 int prillFileSyncDir(sqlite3_vfs*, const char *zDir);   /* its entries */
 int prillFileRmdir(sqlite3_vfs*, const char *zDir);     /* not empty is OK */
+/* A second name for a file; SQLITE_NOTFOUND where there are no hard links. */
+int prillFileLink(sqlite3_vfs*, const char *zFrom, const char *zTo);
 /* The kernel's boot id, 36 characters, or "unknown".  A test sets it with
 ** prillFileSetBootId (NULL to unset). */
 void prillFileBootId(char zOut[40]);

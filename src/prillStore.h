@@ -678,6 +678,17 @@ int prillTrimRefuse(const PrillWrite*);
 /* Raise a partition's log start offset (UPDATE prill_partitions). */
 int prillTrimLogStart(PrillPart*, i64 iOff);
 
+/* backup.c: copy the store, its database and its log, to zDest and zDest-log,
+** neither of which may be there.  From one snapshot; not after this transaction
+** has written. */
+typedef struct PrillBackup PrillBackup;
+struct PrillBackup {
+  i64 nFile;              /* files of the log */
+  i64 nLinked;            /* of these, hard links */
+  i64 nByte;              /* bytes of the others */
+};
+int prillBackup(PrillStore*, const char *zDest, PrillBackup*);
+
 /* check.c: append one problem a line to *pBuf; nothing when all is well. */
 int prillCheckStore(PrillStore*, PrillBuf*);
 
@@ -697,11 +708,20 @@ int prillVtabStoreInit(PrillConn*);
 int prillVtabStoreJoin(PrillStore*);
 int prillVtabTopicInit(PrillConn*);
 int prillVtabAdminInit(PrillConn*);
+typedef struct PrillFunc PrillFunc;
+struct PrillFunc {
+  const char *zName;
+  int nArg;
+  int flags;              /* SQLITE_INNOCUOUS or SQLITE_DIRECTONLY */
+  void (*xFunc)(sqlite3_context*, int, sqlite3_value**);
+};
+/* func.c registers its own and those of the other files. */
 int prillFuncInit(PrillConn*);
+const PrillFunc *prillFuncWait(int *pn);        /* func_wait.c */
+void prillFuncDrop(sqlite3*);                   /* what Init registered, gone */
 /* The PrillConn of a connection: borrowed.  SQLITE_ERROR when prill is not
 ** registered with it; else the error of asking. */
 int prillConnOf(sqlite3 *db, PrillConn **pp);
-int prillFuncWaitInit(PrillConn*);
 /* Report rc, with the connection's error text, which is used up. */
 void prillFuncFail(sqlite3_context*, PrillConn*, int rc);
 /* +1 reference, for a module's or function's pAux; prillConnUnref is the

@@ -95,7 +95,7 @@ void cmdPrintJson(sqlite3_stmt*);
 void cmdFlush(void);
 
 /**************************************************************************
-** cmd_topic.c, cmd_in.c, cmd_out.c, cmd_sql.c: the commands.
+** cmd_topic.c, cmd_in.c, cmd_out.c, cmd_store.c, cmd_sql.c: the commands.
 */
 int cmdTopicCreate(const Cmd*, int, char**);
 int cmdTopicList(const Cmd*, int, char**);
@@ -108,6 +108,8 @@ int cmdConsume(const Cmd*, int, char**);
 int cmdExport(const Cmd*, int, char**);
 int cmdCheck(const Cmd*, int, char**);
 int cmdSql(const Cmd*, int, char**);
+int cmdBackup(const Cmd*, int, char**);
+int cmdRestore(const Cmd*, int, char**);
 
 /* cmd_topic.c: the number of partitions of a topic; exits when there is no
 ** such topic.  *pzDoor, when not NULL, is set to the table that made it, or

@@ -49,6 +49,8 @@ static const Cmd aCmd[] = {
    "                            %p partition, %o offset, %T timestamp, %t topic,\n"
    "                            %h headers, %S %K lengths, %n newline, \\t \\xNN\n", cmdConsume},
   {"export", "TOPIC [-p PARTITION]", "print records as JSON lines, which import --json reads", 0, cmdExport},
+  {"backup", "DEST", "copy the store, its database and its log, while others use it", 0, cmdBackup},
+  {"restore", "SRC DEST", "check a backup and make a store of it", 0, cmdRestore},
   {"check", "", "check every byte of the store", 0, cmdCheck},
   {"sql", "[ARGUMENT]...", "the sqlite3 shell with prill loaded", 0, cmdSql},
 };
@@ -249,7 +251,7 @@ int cmdOptions(int nArg, char **azArg, const CmdOpt *aOpt, int nOpt, int nMin, i
     }
     cmdSetOption(p, zWord, zVal);
   }
-  if( n<nMin ) cmdUsage("no topic was named");
+  if( n<nMin ) cmdUsage(strstr(pCmd->zArgs, "DEST") ? "no file was named" : "no topic was named");
   if( n>nMax ) cmdUsage("too many arguments: %s", azArg[nMax]);
   return n;
 }
