@@ -1,7 +1,7 @@
 /*
 ** consume.c: the C interface for reading: prill_reader.
 **
-** Layer 6, api.  Calls store, part and scan.
+** Layer 6, api.  Calls store, part, scan and wait.
 **
 ** A reader is a position and, while it has something before it, a scan.  The
 ** scan is of committed records alone (the partition's own write, if there is
@@ -209,6 +209,22 @@ int prill_reader_next(prill_reader *p, const prill_record **ppRecord){
       break;
     }
   }
+  return readerResult(p, rc);
+}
+
+int prill_reader_wait(prill_reader *p, int ms){
+  PrillWait w;
+  int rc = SQLITE_DONE;
+  if( p->pScan ) return SQLITE_ROW;
+  readerBegin(p);
+  if( p->pTopic==0 ) return readerResult(p, SQLITE_MISUSE);
+  prillWaitInit(&w, p->pConn, ms);
+  do{
+    prillWaitSample(&w, p->pStore, p->pTopic->iTopic);
+    rc = readerOpenScan(p);
+    if( rc==SQLITE_OK && p->pScan ) rc = SQLITE_ROW;
+  }while( rc==SQLITE_OK && (rc = prillWaitSleep(&w))==SQLITE_OK );
+  prillWaitEnd(&w);
   return readerResult(p, rc);
 }
 

@@ -23,8 +23,10 @@
 **    Records             prill_record, prill_header
 **    Producing           prill_producer_open, _produce, _poll, _flush,
 **                        _buffered, _identity, _errmsg, _close
-**    Reading             prill_reader_open, _next, _seek, _seek_time,
+**    Reading             prill_reader_open, _next, _wait, _seek, _seek_time,
 **                        _position, _errmsg, _close
+**
+** doc/example_produce.c and doc/example_follow.c use most of it.
 */
 #ifndef PRILL_H
 #define PRILL_H
@@ -376,6 +378,21 @@ PRILL_API int prill_reader_open(sqlite3 *db, const char *zSchema, const char *zT
 ** An error leaves the position where it was: the next call tries again.
 */
 PRILL_API int prill_reader_next(prill_reader*, const prill_record **ppRecord);
+
+/*
+** CAPI: Wait for a record
+**
+** Sleep until another record is there, in any process's commit, or ms
+** milliseconds have passed; negative: for ever.  SQLITE_ROW: call
+** prill_reader_next(); SQLITE_DONE: the time is up, or the caller has a
+** transaction or a statement open, in which nothing may wait;
+** SQLITE_INTERRUPT: sqlite3_interrupt() was called, at most a second ago; else
+** as prill_reader_next().
+**
+** It sleeps on the store's file "wake" and looks once a second besides. No
+** snapshot and no lock is held meanwhile.
+*/
+PRILL_API int prill_reader_wait(prill_reader*, int ms);
 
 /* CAPI: Go to an offset, or PRILL_EARLIEST or PRILL_LATEST.  SQLITE_OK;
 ** SQLITE_MISUSE below PRILL_EARLIEST; or an error of reading, and the position
