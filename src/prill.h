@@ -230,9 +230,9 @@ struct prill_delivery {
 **   enable.idempotence true or false; false, but true with producer.name
 **   producer.name      1 to 255 bytes of text (Kafka: transactional.id)
 **
-** With idempotence opening writes to the store, in a transaction of its own or
-** the caller's (a ROLLBACK of which takes the identity back: the next call is
-** then refused).  The schema must have a store, that is, a topic, by then.
+** With idempotence opening writes to the store, in a transaction of its own:
+** not inside one of the caller's.  The schema must have a store, that is, a
+** topic, by then.
 **
 ** xDelivered, with pArg, is called from within the producer's functions, after
 ** the transaction that wrote the records has ended; NULL: nobody wants to
@@ -240,7 +240,7 @@ struct prill_delivery {
 **
 ** Result: SQLITE_OK; SQLITE_ERROR for an option that is not allowed, a schema
 ** that does not exist or a connection without prill; SQLITE_BUSY;
-** PRILL_TRANSACTION inside a running statement; SQLITE_NOMEM; errors of
+** PRILL_TRANSACTION with idempotence inside a transaction; SQLITE_NOMEM; errors of
 ** reading and writing the database.  *pp is a producer even then, to
 ** ask prill_producer_errmsg() why, unless memory for it could not be had
 ** (*pp is NULL).  In all cases pass it to prill_producer_close().

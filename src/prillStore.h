@@ -414,7 +414,8 @@ int prillPlace(PrillPlacer*, PrillTopic*, const PrillRecord*, i64 *piPart);
 **
 ** Give a producer id.  zName NULL: a new one, epoch 0.  Else the id of that
 ** name, made when there is none, with the next epoch: whoever had the name is
-** fenced from here on. */
+** fenced from here on.  To be used only once the transaction has committed: a
+** ROLLBACK frees the id for another. */
 int prillProducerInit(PrillStore*, const char *zName, i64 *piProducer, int *piEpoch);
 /* May this batch be appended?  *peAnswer: */
 enum {

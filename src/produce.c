@@ -139,8 +139,8 @@ static int produceDead(prill_producer *p, int rc){
     return prillError(p->pConn, rc, "producer %s has been fenced: one of the same name was opened after it; close it",
                       zName);
   }
-  return prillError(p->pConn, rc, "producer %s (id %lld) is not known to the store any more: its identity was rolled"
-                    " back, or has expired; close it and open it again", zName, p->iProducer);
+  return prillError(p->pConn, rc, "producer %s (id %lld) is not known to the store any more: it has expired, or the"
+                    " database was put back; close it and open it again", zName, p->iProducer);
 }
 
 static int produceNoTopic(prill_producer *p, const char *zTopic){
@@ -872,25 +872,25 @@ static int produceOptions(prill_producer *p, const char *const *az){
   return rc;
 }
 
-/* Get the producer's identity, in a transaction of ours or the caller's. */
+/* Get the producer's identity, in a transaction of ours: one of the caller's
+** may be rolled back, and its id then be given to another. */
 static int produceIdentify(prill_producer *p){
-  int bOwn = sqlite3_get_autocommit(p->db);
   ProducerWait w = produceWait(p, p->msBlock);
   i64 iProducer = -1;
   int iEpoch = -1;
   int rc;
-  if( bOwn && sqlite3_txn_state(p->db, 0)==SQLITE_TXN_WRITE ){
-    return prillError(p->pConn, PRILL_TRANSACTION, "a statement of this connection is writing; open the producer after"
-                      " it, or inside BEGIN");
+  if( !sqlite3_get_autocommit(p->db) || sqlite3_txn_state(p->db, 0)==SQLITE_TXN_WRITE ){
+    return prillError(p->pConn, PRILL_TRANSACTION, "an idempotent producer is opened outside transactions and writing"
+                      " statements; open it before BEGIN");
   }
   do{
-    rc = bOwn ? produceExec(p, PRODUCER_BEGIN) : SQLITE_OK;
+    rc = produceExec(p, PRODUCER_BEGIN);
     if( rc!=SQLITE_OK ) break;
     rc = produceJoin(p);
     if( rc==SQLITE_OK ) rc = prillProducerInit(p->pStore, p->zName, &iProducer, &iEpoch);
-    if( rc==SQLITE_OK && bOwn ) rc = produceExec(p, PRODUCER_COMMIT);
-    if( rc!=SQLITE_OK && bOwn ) produceUndo(p);
-  }while( bOwn && produceAgain(p, rc, &w) );
+    if( rc==SQLITE_OK ) rc = produceExec(p, PRODUCER_COMMIT);
+    if( rc!=SQLITE_OK ) produceUndo(p);
+  }while( produceAgain(p, rc, &w) );
   if( rc==SQLITE_OK ){
     p->iProducer = iProducer;
     p->iEpoch = iEpoch;
