@@ -212,6 +212,7 @@ static int adminRate(PrillPart *p, double *pr, int *pbKnown){
   int rc;
   *pr = 0.0;
   *pbKnown = 1;
+  memset(&rec, 0, sizeof(rec));
   memset(&range, 0, sizeof(range));
   range.iTo = PRILL_I64MAX;
   range.iTsFrom = prillNow(pStore->pVfs) - 60000;

@@ -320,7 +320,7 @@ int prillCatalogCheckFunc(PrillStore *p, const char *zFunc){
   if( rc!=SQLITE_OK || bOk ) return rc;
   return prillError(p->pConn, SQLITE_ERROR, bFound
       ? "partitioner %s is an SQL function without SQLITE_INNOCUOUS; register it with that flag"
-      : "no partitioner %s: use murmur2, crc32, round_robin or an SQL function of"
+      : "no partitioner %s: use murmur2, crc32, round_robin, consistent_hash or an SQL function of"
         " (key, value, partitions) flagged SQLITE_INNOCUOUS", zFunc);
 }
 
@@ -396,8 +396,9 @@ int prillCatalogDrop(PrillStore *p, const char *zName){
       "DELETE FROM \"%w\".prill_store_segment WHERE pid IN (SELECT pid FROM \"%w\".prill_store_part WHERE topic=%lld);"
       "DELETE FROM \"%w\".prill_store_index WHERE pid IN (SELECT pid FROM \"%w\".prill_store_part WHERE topic=%lld);"
       "DELETE FROM \"%w\".prill_store_gap WHERE pid IN (SELECT pid FROM \"%w\".prill_store_part WHERE topic=%lld);"
+      "DELETE FROM \"%w\".prill_store_key WHERE pid IN (SELECT pid FROM \"%w\".prill_store_part WHERE topic=%lld);"
       "DELETE FROM \"%w\".prill_store_part WHERE topic=%lld;"
-      "DELETE FROM \"%w\".prill_store_topic WHERE id=%lld", iTopic, iTopic, iTopic, iTopic, iTopic);
+      "DELETE FROM \"%w\".prill_store_topic WHERE id=%lld", iTopic, iTopic, iTopic, iTopic, iTopic, iTopic);
   }
   if( rc==SQLITE_OK ) rc = prillStoreCatalogChanged(p);
   sqlite3_set_last_insert_rowid(p->pConn->db, iRowid);

@@ -15,6 +15,9 @@
 **                 to the committed end it is batches, one after the other,
 **                 with good checksums, offsets that rise, records that decode;
 **                 counts and timestamps are those of its row
+**   key runs      their entries are those of the records they cover, no more
+**                 and no fewer.  A page of .keyruns that has not its checksum
+**                 is no problem: that file is not synced (key.c)
 **   an index      every entry points at the beginning of a batch and says of
 **                 its offsets and timestamps nothing that is not so
 **   the tail      checksums, offsets at or above the segments' end, records
@@ -40,6 +43,7 @@
 typedef struct CheckRun CheckRun;
 typedef struct CheckSum CheckSum;
 typedef struct CheckIndex CheckIndex;
+typedef struct CheckKeys CheckKeys;
 
 struct CheckRun {
   PrillStore *pStore;
@@ -66,6 +70,15 @@ struct CheckSum {
   i64 iBase, iLast;             /* offsets of the batch at hand */
   i64 iPrevTs;                  /* iMaxTs before it */
   i64 iPrevLast;                /* the last offset before it: a gap may lie between */
+  i64 iSegBase;                 /* the segment's base offset */
+  u64 iKeySum;                  /* of the batch's key entries: checkMix of each, added up */
+};
+
+/* A segment's key runs, being held against its batches. */
+struct CheckKeys {
+  const PrillSeg *pSeg;
+  int iRun;                     /* run that covers the batch at hand */
+  u64 iSum;                     /* checkMix of the entries its batches should have given it */
 };
 
 /* A segment's index, being held against its batches. */
@@ -226,6 +239,13 @@ static int checkOffsets(CheckRun *ck, i64 iPos, i64 iBase, i64 iLast, int *pbBad
   return rc;
 }
 
+/* Sums of these tell sets of entries apart. */
+static u64 checkMix(u64 e){
+  e = (e ^ (e>>30))*0xbf58476d1ce4e5b9ULL;
+  e = (e ^ (e>>27))*0x94d049bb133111ebULL;
+  return e ^ (e>>31);
+}
+
 /* Decode nRec records of iBase..iLast and add their timestamps up.  zWhy is
 ** set to what is wrong with them, or NULL. */
 static void checkRecords(const u8 *a, i64 n, const PrillBatch *b, CheckSum *pSum, const char **pzWhy){
@@ -249,6 +269,9 @@ static void checkRecords(const u8 *a, i64 n, const PrillBatch *b, CheckSum *pSum
     iNext = r.iOff+1;
     nRec++;
     a += nUsed;
+    if( r.nKey>=0 && (b->mAttr & PRILL_ATTR_CONTROL)==0 ){
+      pSum->iKeySum += checkMix((u64)prillKeyrunHash(r.pKey, r.nKey)<<32 | (u64)(r.iOff-pSum->iSegBase));
+    }
     if( iTs<pSum->iMinTs ) pSum->iMinTs = iTs;
     if( iTs>iMax ) iMax = iTs;
   }
@@ -345,6 +368,7 @@ static int checkBatch(CheckRun *ck, PrillFile *pFile, i64 iPos, const PrillSeg *
   pSum->iBase = b.iBase;
   pSum->iLast = b.iBase + b.dLast;
   pSum->iPrevTs = pSum->iMaxTs;
+  pSum->iKeySum = 0;
   pSum->nRec += b.nRec;
   if( b.nRec>0 && b.iMaxTs>pSum->iMaxTs ) pSum->iMaxTs = b.iMaxTs;
   if( b.mAttr & PRILL_ATTR_APPENDTIME ) pSum->bAppend = 1;
@@ -402,6 +426,79 @@ static int checkTimeAt(CheckRun *ck, CheckIndex *pIndex, const PrillSeg *pSeg, i
   return rc;
 }
 
+/* All entries of a run, added up.  *pbBad: it cannot be read, which is said of
+** a sealed segment's. */
+static int checkKeyRun(CheckRun *ck, const PrillSeg *pSeg, const PrillKeyRun *pRun, u64 *piSum, int *pbBad){
+  PrillKeyIn *pIn = (PrillKeyIn*)sqlite3_malloc64(sizeof(*pIn));
+  int rc = pIn ? SQLITE_OK : SQLITE_NOMEM;
+  *piSum = 0;
+  if( rc!=SQLITE_OK || pRun->nPage==0 ){
+    sqlite3_free(pIn);
+    return rc;
+  }
+  memset(pIn, 0, sizeof(*pIn));
+  pIn->run = *pRun;
+  pIn->nOff = pRun->iNext - pSeg->iBase;
+  rc = prillPartKeyFile(ck->pPart, pSeg, &pIn->pFile);
+  while( rc==SQLITE_OK || rc==SQLITE_ROW ){
+    rc = prillKeyrunStep(pIn);
+    if( rc==SQLITE_ROW ) *piSum += checkMix(pIn->e);
+  }
+  sqlite3_free(pIn);
+  if( rc==SQLITE_DONE || rc==SQLITE_NOMEM ) return rc==SQLITE_DONE ? SQLITE_OK : rc;
+  *pbBad = 1;
+  if( !pSeg->bSealed ) return SQLITE_OK;
+  return checkFileSay(ck, -1, "its key index cannot be read (%s): lookups by key read the log",
+                      rc==PRILL_KEYRUN_BAD ? "damaged" : sqlite3_errstr(rc));
+}
+
+/* The batch at iPos, of nUsed bytes, may end a run. */
+static int checkKeysAt(CheckRun *ck, CheckKeys *pKeys, i64 iPos, i64 nUsed, const CheckSum *pSum){
+  const PrillSeg *pSeg = pKeys->pSeg;
+  const PrillKeyRun *pRun;
+  u64 iSum;
+  int bBad = 0;
+  int rc = SQLITE_OK;
+  if( pKeys->iRun>=pSeg->nKey || pSum->bBad ) return SQLITE_OK;
+  pRun = &pSeg->aKey[pKeys->iRun];
+  pKeys->iSum += pSum->iKeySum;
+  if( iPos+nUsed<pRun->iTo ) return SQLITE_OK;
+  if( iPos+nUsed>pRun->iTo ){
+    rc = checkFileSay(ck, iPos, "a key run ends inside the batch");
+  }else if( pSum->iLast+1!=pRun->iNext ){
+    rc = checkFileSay(ck, iPos, "a key run ends with offset %lld, the batch with %lld", pRun->iNext-1, pSum->iLast);
+  }else{
+    rc = checkKeyRun(ck, pSeg, pRun, &iSum, &bBad);
+    if( rc==SQLITE_OK && !bBad && iSum!=pKeys->iSum ){
+      rc = checkFileSay(ck, pRun->iFrom, "the key run from here to byte %lld does not have the keys of these batches",
+                        pRun->iTo);
+    }
+  }
+  pKeys->iRun++;
+  pKeys->iSum = 0;
+  return rc;
+}
+
+/* Load the list of runs.  All its rows must be good ones. */
+static int checkKeysBegin(CheckRun *ck, PrillPart *p, int iSeg, CheckKeys *pKeys){
+  sqlite3_stmt *pStmt = 0;
+  i64 n = 0;
+  int rc = prillPartKeys(p, iSeg);
+  memset(pKeys, 0, sizeof(*pKeys));
+  pKeys->pSeg = &p->aSeg[iSeg];
+  if( rc==SQLITE_OK ){
+    rc = prillStorePrepare(ck->pStore, &pStmt, "SELECT count(*) FROM \"%w\".prill_store_key WHERE pid=%d"
+                           " AND base=%lld", p->iPid, p->aSeg[iSeg].iBase);
+  }
+  if( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ) n = sqlite3_column_int64(pStmt, 0);
+  if( rc==SQLITE_OK ) rc = sqlite3_finalize(pStmt);
+  if( rc==SQLITE_OK && n!=p->aSeg[iSeg].nKey ){
+    rc = checkSay(ck, "prill_store_key: of %lld rows of segment %lld only %d are good", n, p->aSeg[iSeg].iBase,
+                  p->aSeg[iSeg].nKey);
+  }
+  return rc;
+}
+
 /* The counts of a row against those of the batches. */
 static int checkTotals(CheckRun *ck, const PrillSeg *pSeg, const CheckSum *pSum){
   if( pSum->nRec!=pSeg->nRec ){
@@ -446,8 +543,8 @@ static int checkUnsynced(CheckRun *ck, PrillFile *pFile, i64 iPos, const PrillSe
 }
 
 /* Walk a segment's batches. */
-static int checkWalk(CheckRun *ck, PrillFile *pFile, const PrillSeg *pSeg, CheckIndex *pIndex){
-  CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0, pSeg->iBase-1, PRILL_I64MIN, 0};
+static int checkWalk(CheckRun *ck, PrillFile *pFile, const PrillSeg *pSeg, CheckIndex *pIndex, CheckKeys *pKeys){
+  CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0, pSeg->iBase-1, PRILL_I64MIN, 0, pSeg->iBase, 0};
   i64 iPos = 0, nUsed = 1;
   int bLost = 0;
   int rc = SQLITE_OK;
@@ -460,6 +557,7 @@ static int checkWalk(CheckRun *ck, PrillFile *pFile, const PrillSeg *pSeg, Check
     if( rc!=SQLITE_OK || nUsed==0 || bLost ) return rc;
     rc = checkIndexAt(ck, pIndex, pSeg, iPos, &sum);
     if( rc==SQLITE_OK && !sum.bBad ) rc = checkTimeAt(ck, pIndex, pSeg, iPos, &sum);
+    if( rc==SQLITE_OK ) rc = checkKeysAt(ck, pKeys, iPos, nUsed, &sum);
     if( rc==SQLITE_OK ) rc = checkTick(ck);
     iPos += nUsed;
   }
@@ -550,8 +648,9 @@ static int checkActiveIndex(CheckRun *ck, const PrillSeg *pSeg, PrillIndex *pInd
 }
 
 /* One segment: its index, then its batches against it. */
-static int checkSegment(CheckRun *ck, const PrillSeg *pSeg){
+static int checkSegment(CheckRun *ck, const PrillSeg *pSeg, int iSeg){
   CheckIndex index;
+  CheckKeys keys;
   PrillFile *pFile = 0;
   i64 nSize = 0, nProblem = ck->nProblem;
   int bBad = 0;
@@ -559,13 +658,14 @@ static int checkSegment(CheckRun *ck, const PrillSeg *pSeg){
   memset(&index, 0, sizeof(index));
   rc = pSeg->bSealed ? checkSealedIndex(ck, pSeg, &index) : checkActiveIndex(ck, pSeg, &index.idx);
   rc = checkTry(ck, rc, &bBad);
+  if( rc==SQLITE_OK ) rc = checkTry(ck, checkKeysBegin(ck, ck->pPart, iSeg, &keys), &bBad);
   if( rc==SQLITE_OK ) rc = checkOpen(ck, pSeg, "log", &pFile);
   if( rc==SQLITE_OK && pFile ) rc = checkTry(ck, prillFileSize(pFile, &nSize), &bBad);
   if( rc==SQLITE_OK && pFile ){
     if( nSize<pSeg->nByte && !checkMayLose(ck, pSeg, nSize) ){
       rc = checkFileSay(ck, -1, "has %lld bytes where %lld are committed", nSize, pSeg->nByte);
     }
-    if( rc==SQLITE_OK ) rc = checkWalk(ck, pFile, pSeg, &index);
+    if( rc==SQLITE_OK ) rc = checkWalk(ck, pFile, pSeg, &index, &keys);
   }
   prillFileClose(pFile);
   if( rc==SQLITE_OK && index.bCrc && ck->nProblem==nProblem ){
@@ -590,7 +690,7 @@ static int checkTail(CheckRun *ck){
   int rc = SQLITE_OK;
   for(i=0; rc==SQLITE_OK && !bBad && i<p->nTail; i++){
     const PrillChunk *pChunk = p->apTail[i];
-    CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0, 0, PRILL_I64MIN, 0};
+    CheckSum sum = {0, PRILL_I64MAX, PRILL_I64MIN, 0, 0, 0, 0, PRILL_I64MIN, 0, pChunk->iBase, 0};
     const char *zWhy = 0;
     const u8 *aRec = 0;
     i64 nRec = 0;
@@ -682,7 +782,7 @@ static int checkPart(CheckRun *ck, PrillTopic *pTopic, PrillPart *p){
       rc = checkSay(ck, "segment %lld begins below offset %lld, where the one before ends", seg.iBase,
                     ck->iNext);
     }
-    if( rc==SQLITE_OK && ck->bFiles ) rc = checkTry(ck, checkSegment(ck, &seg), &bBad);
+    if( rc==SQLITE_OK && ck->bFiles ) rc = checkTry(ck, checkSegment(ck, &seg, i), &bBad);
     ck->iNext = seg.iEnd;
   }
   if( rc==SQLITE_OK ){
@@ -726,6 +826,9 @@ static int checkOrphans(CheckRun *ck, int *pbBad){
     {"SELECT DISTINCT i.pid, i.base FROM \"%w\".prill_store_index i WHERE NOT EXISTS"
      "(SELECT 1 FROM \"%w\".prill_store_segment s WHERE s.pid=i.pid AND s.base=i.base AND s.next IS NULL)",
      "prill_store_index: partition %lld has no active segment %lld"},
+    {"SELECT DISTINCT k.pid, k.base FROM \"%w\".prill_store_key k WHERE NOT EXISTS"
+     "(SELECT 1 FROM \"%w\".prill_store_segment s WHERE s.pid=k.pid AND s.base=k.base AND s.gen=k.gen)",
+     "prill_store_key: partition %lld has no segment %lld of the row's generation"},
     {"SELECT slot, length(frame) FROM \"%w\".prill_store_tail WHERE typeof(frame)<>'blob' OR length(frame)<13",
      "prill_store_tail: row %lld of %lld bytes is no frame"},
     {"SELECT max(pid), (SELECT next_pid FROM \"%w\".prill_store_state) AS n"
@@ -755,7 +858,8 @@ static int checkTrashPath(CheckRun *ck, const char *zPath){
     for(i=0; i<pTopic->nPart; i++){
       PrillPart *p = pTopic->apPart[i];
       for(j=0; j<p->nSeg; j++){
-        for(k=0; prillPartExt(k); k++){
+        /* The runs of an active segment are in the trash once it is sealed. */
+        for(k=0; prillPartExt(k) && (!p->aSeg[j].bSealed || k<4); k++){
           char *z = prillPartPath(p, p->aSeg[j].iBase, p->aSeg[j].iGen, prillPartExt(k));
           int bSame = z && strcmp(z, zPath)==0;
           if( z==0 ) return SQLITE_NOMEM;

@@ -109,7 +109,7 @@ static int readerScan(PrillPart *pPart, const PrillRange *pRange, PrillScan **pp
 
 /* Look anew from the position.  p->pScan stays NULL when nothing is there. */
 static int readerOpenScan(prill_reader *p){
-  PrillRange r = {p->iNext, PRILL_I64MAX, PRILL_I64MIN, PRILL_I64MAX, 0, 0, 1};
+  PrillRange r = {p->iNext, PRILL_I64MAX, PRILL_I64MIN, PRILL_I64MAX, 0, 0, 1, 0, 0, 0};
   PrillPart *pPart = 0;
   int rc = readerLook(p, &pPart);
   if( rc==SQLITE_OK ){
@@ -230,7 +230,7 @@ int prill_reader_wait(prill_reader *p, int ms){
 
 /* The first record whose timestamp is at least iTs, or the end. */
 static int readerFind(PrillPart *pPart, i64 iTs, i64 *piOff){
-  PrillRange r = {0, PRILL_I64MAX, iTs, PRILL_I64MAX, 0, 0, 1};
+  PrillRange r = {0, PRILL_I64MAX, iTs, PRILL_I64MAX, 0, 0, 1, 0, 0, 0};
   PrillScan *pScan = 0;
   PrillRecord rec;
   int rc = readerScan(pPart, &r, &pScan);

@@ -6,6 +6,10 @@
 **   murmur2   Kafka's Java client and those that follow it:
 **             (murmur2(key) & 0x7fffffff) % partitions
 **   crc32     librdkafka's default: crc32(key) % partitions
+**   jump      prill's consistent_hash (J. Lamping, E. Veach: A Fast, Minimal
+**             Memory, Consistent Hash Algorithm, 2014) of the 64 bits murmur2(key),
+**             crc32(key): from n to m partitions 1-n/m of the keys move, all to
+**             new ones; murmur2 % n moves nearly all
 **
 ** Invariant: these values are part of where a record is.  A change of any
 ** one breaks "all records of a key in one partition" in every store.
@@ -86,4 +90,19 @@ u32 prillCrc32(const void *p, i64 n){
     c = (c>>8) ^ hashCrcTable[0][(c^*a)&255];
   }
   return ~c;
+}
+
+/*
+** Jump consistent hash.  The doubles are exact or correctly rounded by IEEE 754,
+** so that every machine gives the same.
+*/
+int prillJumpHash(const void *p, i64 n, int nPart){
+  u64 h = (u64)prillMurmur2(p, n)<<32 | prillCrc32(p, n);
+  i64 iPart = -1, iNext = 0;
+  while( iNext<nPart ){
+    iPart = iNext;
+    h = h*2862933555777941757ULL + 1;
+    iNext = (i64)((double)(iPart+1)*(2147483648.0/(double)((h>>33)+1)));
+  }
+  return (int)iPart;
 }

@@ -44,7 +44,7 @@ static int mainIsThere(sqlite3 *db, int *pbThere){
 static void mainUnregister(sqlite3 *db){
   static const char *const azModule[] = {
     "prill_store", "topic", "prill_records", "prill_topics", "prill_partitions", "prill_segments",
-    "prill_batches", "prill_config"
+    "prill_batches", "prill_config", "prill_hot"
   };
   size_t i;
   for(i=0; i<sizeof(azModule)/sizeof(azModule[0]); i++){
@@ -65,6 +65,7 @@ static int mainRegister(sqlite3 *db){
   rc = prillFuncInit(p);              /* first: I2 */
   if( rc==SQLITE_OK ) rc = prillVtabStoreInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabTopicInit(p);
+  if( rc==SQLITE_OK ) rc = prillVtabHotInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabAdminInit(p);
   if( rc!=SQLITE_OK ) mainUnregister(db);
   prillConnUnref(p);

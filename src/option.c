@@ -55,7 +55,7 @@ static const OptionWord optionTime[] = {
 };
 static const OptionWord optionPartitioner[] = {
   {"murmur2", PRILL_MURMUR2}, {"crc32", PRILL_CRC32},
-  {"round_robin", PRILL_ROUNDROBIN}, {0,0}
+  {"round_robin", PRILL_ROUNDROBIN}, {"consistent_hash", PRILL_RING}, {0,0}
 };
 
 /* One setting.  Numbers have a range; words have a list. */
@@ -229,11 +229,6 @@ static int optionRefuse(const OptionDef *pDef, const char *zVal, char **pzErr){
 ** user does not look for one.  SQLITE_OK when zVal is none of them.
 */
 static int optionLater(const OptionDef *pDef, const char *zVal, char **pzErr){
-  if( pDef->iField==OPTION_FIELD(ePartitioner)
-   && sqlite3_stricmp(zVal, "consistent_hash")==0 ){
-    return optionFail(pzErr, "partitioner=consistent_hash is not available in"
-        " this version; use murmur2, crc32, round_robin or an SQL function");
-  }
   if( pDef->iField==OPTION_FIELD(mCleanup)
    && (sqlite3_stricmp(zVal, "compact")==0
        || sqlite3_stricmp(zVal, "compact,delete")==0

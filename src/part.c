@@ -27,9 +27,15 @@ struct PartFile {
   int iPid;
   u8 aUuid[16];           /* the topic's: a pid that was rolled back comes again */
   i64 iBase, iGen;
+  int iExt;               /* which of the segment's files: prillPartExt */
   PrillFile *pFile;
   PartFile *pNext;
 };
+
+/* Places in prillPartExt's list. */
+#define PART_LOG 0
+#define PART_KEYINDEX 3
+#define PART_KEYRUNS 4
 
 int prillFilesCount(PrillStore *p){
   PartFile *pF;
@@ -60,7 +66,7 @@ char *prillPartPath(const PrillPart *p, i64 iBase, i64 iGen, const char *zExt){
 }
 
 const char *prillPartExt(int i){
-  static const char *const azExt[] = {"log", "index", "timeindex"};
+  static const char *const azExt[] = {"log", "index", "timeindex", "keyindex", "keyruns"};
   return i<(int)(sizeof(azExt)/sizeof(azExt[0])) ? azExt[i] : 0;
 }
 
@@ -81,18 +87,19 @@ int prillPartFileError(PrillPart *p, int rc, i64 iBase, i64 iGen, const char *zE
   return rc;
 }
 
-static int partFileIs(const PartFile *pF, const PrillPart *p, i64 iBase, i64 iGen){
-  return pF->iPid==p->iPid && pF->iBase==iBase && pF->iGen==iGen && memcmp(pF->aUuid, p->aUuid, 16)==0;
+static int partFileIs(const PartFile *pF, const PrillPart *p, i64 iBase, i64 iGen, int iExt){
+  return pF->iPid==p->iPid && pF->iBase==iBase && pF->iGen==iGen && pF->iExt==iExt
+      && memcmp(pF->aUuid, p->aUuid, 16)==0;
 }
 
 /* Move the entry of a segment's file to the front of the list, if open. */
-static PartFile *partFileFind(PrillPart *p, i64 iBase, i64 iGen){
+static PartFile *partFileFind(PrillPart *p, i64 iBase, i64 iGen, int iExt){
   PrillStore *pStore = p->pStore;
   PartFile **pp = (PartFile**)&pStore->pFiles;
   PartFile *pF = *pp;
-  if( pF && partFileIs(pF, p, iBase, iGen) ) return pF;
+  if( pF && partFileIs(pF, p, iBase, iGen, iExt) ) return pF;
   for(; (pF = *pp)!=0; pp=&pF->pNext){
-    if( partFileIs(pF, p, iBase, iGen) ){
+    if( partFileIs(pF, p, iBase, iGen, iExt) ){
       *pp = pF->pNext;
       pF->pNext = (PartFile*)pStore->pFiles;
       pStore->pFiles = pF;
@@ -121,19 +128,19 @@ static void partFileTrim(PrillStore *pStore){
 }
 
 int prillPartFileIsOpen(PrillPart *p, i64 iBase, i64 iGen){
-  return partFileFind(p, iBase, iGen)!=0;
+  return partFileFind(p, iBase, iGen, PART_LOG)!=0;
 }
 
 void prillPartFileForget(PrillPart *p, i64 iBase, i64 iGen){
-  PartFile *pF = partFileFind(p, iBase, iGen);
+  PartFile *pF = partFileFind(p, iBase, iGen, PART_LOG);
   if( pF==0 ) return;
   assert( pF==(PartFile*)p->pStore->pFiles );
   p->pStore->pFiles = pF->pNext;
   partFileFree(pF);
 }
 
-int prillPartFileOpen(PrillPart *p, i64 iBase, i64 iGen, int eOpen, PrillFile **pp){
-  PartFile *pF = partFileFind(p, iBase, iGen);
+static int partFileGet(PrillPart *p, i64 iBase, i64 iGen, int iExt, int eOpen, PrillFile **pp){
+  PartFile *pF = partFileFind(p, iBase, iGen, iExt);
   char *zPath;
   int rc;
   *pp = 0;
@@ -146,7 +153,7 @@ int prillPartFileOpen(PrillPart *p, i64 iBase, i64 iGen, int eOpen, PrillFile **
     return SQLITE_OK;
   }
   partFileTrim(p->pStore);
-  zPath = prillPartFullPath(p, iBase, iGen, "log");
+  zPath = prillPartFullPath(p, iBase, iGen, prillPartExt(iExt));
   pF = (PartFile*)sqlite3_malloc64(sizeof(*pF));
   if( zPath==0 || pF==0 ){
     sqlite3_free(zPath);
@@ -158,6 +165,7 @@ int prillPartFileOpen(PrillPart *p, i64 iBase, i64 iGen, int eOpen, PrillFile **
   memcpy(pF->aUuid, p->aUuid, 16);
   pF->iBase = iBase;
   pF->iGen = iGen;
+  pF->iExt = iExt;
   rc = prillFileOpen(p->pStore->pVfs, zPath, eOpen, p->pStore->zDb, &pF->pFile);
   sqlite3_free(zPath);
   if( rc!=SQLITE_OK ){
@@ -168,6 +176,14 @@ int prillPartFileOpen(PrillPart *p, i64 iBase, i64 iGen, int eOpen, PrillFile **
   p->pStore->pFiles = pF;
   *pp = pF->pFile;
   return SQLITE_OK;
+}
+
+int prillPartFileOpen(PrillPart *p, i64 iBase, i64 iGen, int eOpen, PrillFile **pp){
+  return partFileGet(p, iBase, iGen, PART_LOG, eOpen, pp);
+}
+
+int prillPartKeyFile(PrillPart *p, const PrillSeg *pSeg, PrillFile **pp){
+  return partFileGet(p, pSeg->iBase, pSeg->iGen, pSeg->bSealed ? PART_KEYINDEX : PART_KEYRUNS, PRILL_OPEN_READ, pp);
 }
 
 int prillPartRead(PrillPart *p, i64 iBase, i64 iGen, void *a, i64 n, i64 iPos){
@@ -207,7 +223,10 @@ PrillPart *prillPartNew(PrillTopic *pTopic, int iPid, int iPart){
 
 void prillPartFreeSegs(PrillPart *p){
   int i;
-  for(i=0; i<p->nSeg; i++) prillIndexFree(&p->aSeg[i].index);
+  for(i=0; i<p->nSeg; i++){
+    prillIndexFree(&p->aSeg[i].index);
+    prillKeyFree(&p->aSeg[i]);
+  }
   sqlite3_free(p->aSeg);
   p->aSeg = 0;
   p->nSeg = 0;
@@ -217,6 +236,7 @@ void prillPartFreeSegs(PrillPart *p){
 void prillPartUnref(PrillPart *p){
   if( p==0 || --p->nRef>0 ) return;
   prillTailDrop(p);
+  prillKeyPendFree(p);
   prillPartFreeSegs(p);
   sqlite3_free(p);
 }
@@ -258,7 +278,7 @@ int prillPartLoad(PrillPart *p){
     p->x = x;
     p->iSeen = pStore->iLocal;
     p->iSegSeen = -1;                 /* the list's version may be another life's */
-    if( p->nSeg ) p->aSeg[p->nSeg-1].bIndex = 0;
+    if( p->nSeg ) p->aSeg[p->nSeg-1].bIndex = p->aSeg[p->nSeg-1].bKey = 0;
     rc = prillTailPrune(p);
     if( rc!=SQLITE_OK ) p->iSeen = -1;
   }else{

@@ -100,6 +100,13 @@ int prillPlace(PrillPlacer *p, PrillTopic *pTopic, const PrillRecord *pRec, i64 
         *piPart = placeSticky(p, pTopic, pRec);
       }
       break;
+    case PRILL_RING:
+      if( pRec->nKey>=0 ){
+        *piPart = prillJumpHash(pRec->pKey, pRec->nKey, pTopic->nPart);
+      }else{
+        *piPart = placeSticky(p, pTopic, pRec);
+      }
+      break;
     default:
       if( nPart==1 ){
         *piPart = 0;

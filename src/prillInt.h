@@ -62,6 +62,7 @@ struct PrillLimits {
   i64 szIndex;      /* least bytes of log between two index entries */
   i64 szZero;       /* most bytes zero-filled ahead in one step */
   i64 szWalPin;     /* WAL size beyond which the tail is not used */
+  i64 szKeyRun;     /* bytes of log from which a key run is made */
   int nSpill;       /* files one commit may spill to make room in the ring */
   int nOpen;        /* segment files a connection keeps open */
   i64 msDir;        /* how long a look at the log directory is good for reading */
@@ -193,6 +194,7 @@ int prillVarintLen(i64);                                        /* zigzag */
 /* hash.c */
 u32 prillMurmur2(const void*, i64 n);        /* as the Java client */
 u32 prillCrc32(const void*, i64 n);          /* zlib's, as librdkafka */
+int prillJumpHash(const void*, i64 n, int nPart);       /* consistent_hash: 0..nPart-1 */
 
 /* compress.c.  Append to *pOut.  nAccel is LZ4's trade of ratio for speed, from 1,
 ** its best ratio; the others take no notice of it.  Decompress fails with SQLITE_CORRUPT_VTAB
@@ -374,6 +376,67 @@ void prillIndexEncode(int *pRc, const PrillIndex*, i64 iBase, PrillBuf *pIndex, 
 ** iMaxTs is a valid upper bound.  Malformed: SQLITE_CORRUPT_VTAB. */
 int prillIndexDecode(const u8 *aIndex, i64 nIndex, const u8 *aTime, i64 nTime, i64 iBase,
                      PrillIndex *pOut);
+
+/* keyrun.c: sorted runs of key hashes.  An entry is a hash, 32 bits, above an
+** offset less the segment's base offset, 32 bits. */
+#define PRILL_KEYRUN_PAGE 4096
+#define PRILL_KEYRUN_BAD  SQLITE_CORRUPT_INDEX  /* read the log instead */
+u32 prillKeyrunHash(const void *aKey, i64 n);
+/* A run: what it covers and where it is. */
+typedef struct PrillKeyRun PrillKeyRun;
+struct PrillKeyRun {
+  i64 iFirst, iNext;    /* offsets covered */
+  i64 iFrom, iTo;       /* bytes of the segment covered */
+  i64 iPage, nPage;     /* its pages in its file; 0: no record has a key */
+  u32 iSalt;            /* ties the pages to the run */
+};
+/* Sort entries whose offsets rise. */
+int prillKeyrunSort(u64*, i64 n);
+/* Writing: zero all, set pFile, iPos, iSalt; Put entries in order; End; free buf. */
+typedef struct PrillKeyOut PrillKeyOut;
+struct PrillKeyOut {
+  PrillFile *pFile;     /* NULL: pages stay in buf until End */
+  i64 iPos;             /* where the next bytes go */
+  u32 iSalt;
+  i64 nPage;            /* pages begun */
+  PrillBuf buf;
+  int nUsed;            /* of the last page */
+  u64 iLast;            /* the last entry */
+};
+void prillKeyrunPut(int *pRc, PrillKeyOut*, u64);
+void prillKeyrunEnd(int *pRc, PrillKeyOut*);
+/* Looking for a hash: set pFile, run, iBase, iHash, bDesc; Find; Next until
+** SQLITE_DONE.  PRILL_KEYRUN_BAD at any time: what was given so far is good. */
+typedef struct PrillKeyFind PrillKeyFind;
+struct PrillKeyFind {
+  PrillFile *pFile;
+  PrillKeyRun run;
+  i64 iBase;            /* the segment's base offset */
+  u32 iHash;
+  u8 bDesc;
+  i64 iAt, iHave;       /* page; the one in aPage, -1 none */
+  int nOff, iOff;       /* its offsets, and the next of them */
+  u8 aPage[PRILL_KEYRUN_PAGE];
+  u32 aOff[PRILL_KEYRUN_PAGE];
+};
+int prillKeyrunFind(PrillKeyFind*);
+int prillKeyrunNext(PrillKeyFind*, i64 *piOff);
+/* Walking all entries, of a run or of memory: set pFile, run and nOff (offsets
+** covered, from the segment's base), or aMem and nMem.  SQLITE_ROW: e. */
+typedef struct PrillKeyIn PrillKeyIn;
+struct PrillKeyIn {
+  PrillFile *pFile;
+  PrillKeyRun run;
+  i64 nOff;
+  const u64 *aMem;
+  i64 nMem, iMem;
+  i64 iAt;              /* next page */
+  int iUsed;            /* place in the page */
+  u64 e;
+  u8 aPage[PRILL_KEYRUN_PAGE];
+};
+int prillKeyrunStep(PrillKeyIn*);
+int prillKeyrunMerge(PrillKeyIn*, int n, PrillKeyOut*, int *piBad);
 
 #include "prillStore.h"
 

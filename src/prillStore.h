@@ -27,12 +27,14 @@ typedef struct PrillPageCache PrillPageCache;
 typedef struct PrillWake PrillWake;
 typedef struct PrillSeen PrillSeen;
 typedef struct PrillTurn PrillTurn;
+typedef struct PrillKeyPend PrillKeyPend;
 
 /* Cached statements, by number.  store.c has their texts. */
 enum {
   STMT_STATE, STMT_TOPICS, STMT_PARTS, STMT_PART, STMT_SEGS, STMT_TAIL, STMT_FRAME0,
   STMT_INDEX, STMT_PUT_FRAME, STMT_PUT_PART, STMT_PUT_SEG, STMT_PUT_INDEX, STMT_DEL_INDEX,
-  STMT_PUT_TRASH, STMT_SET_STATE, STMT_PUT_GAP, STMT_PRODUCER, STMT_PUT_PRODUCER, STMT_N
+  STMT_PUT_TRASH, STMT_SET_STATE, STMT_PUT_GAP, STMT_KEYS, STMT_PUT_KEY, STMT_DEL_KEY,
+  STMT_PRODUCER, STMT_PUT_PRODUCER, STMT_N
 };
 
 struct PrillConn {
@@ -81,6 +83,9 @@ struct PrillSeg {
   i64 iSureFrom, iSureTo; /* bytes whose batches this connection has checked (scan.c) */
   PrillIndex index;       /* loaded on first use */
   u8 bIndex;              /* index is loaded */
+  u8 bKey;                /* aKey is loaded */
+  int nKey;               /* key runs, of the segment's first bytes on */
+  PrillKeyRun *aKey;
 };
 
 /* Records of one partition with consecutive offsets, in memory: a piece of
@@ -136,6 +141,7 @@ struct PrillPart {
   i64 iSyncTime;          /* flush.ms: when this connection last synced it */
   i64 iRewind;            /* counts rollbacks of batches: open scans compare */
   i64 iBadBase, iBadGen;  /* segment closed for appends after a failed write (R7) */
+  PrillKeyPend *pPend;    /* key hashes of the log past the last run (key.c), or NULL */
   PrillPart *pHash;       /* next in pStore->apPart's bucket */
 };
 
@@ -287,6 +293,7 @@ int prillCatalogCheckFunc(PrillStore*, const char *zFunc);
 int prillPartLoad(PrillPart*);                  /* make x current */
 int prillPartSegs(PrillPart*);                  /* make aSeg current */
 int prillPartIndex(PrillPart*, int iSeg);       /* make aSeg[iSeg].index current */
+int prillPartKeys(PrillPart*, int iSeg);        /* make aSeg[iSeg].aKey current (key.c) */
 /* First offset after the committed log; after this transaction's records. */
 i64 prillPartEnd(const PrillPart*);
 i64 prillPartNext(const PrillPart*);
@@ -294,8 +301,8 @@ i64 prillPartNext(const PrillPart*);
 i64 prillPartRecords(const PrillPart*);
 /* Read n bytes of a segment at iPos. */
 int prillPartRead(PrillPart*, i64 iBase, i64 iGen, void *a, i64 n, i64 iPos);
-/* Path of a segment's file, zExt "log", "index" or "timeindex" ("": of the
-** partition's directory): sqlite3_mprintf text, relative to the log directory. */
+/* Path of a segment's file ("": of the partition's directory): sqlite3_mprintf
+** text, relative to the log directory. */
 char *prillPartPath(const PrillPart*, i64 iBase, i64 iGen, const char *zExt);
 /* The endings of the files a segment may have: i=0,1,...; NULL past the last. */
 const char *prillPartExt(int i);
@@ -307,6 +314,8 @@ int prillPartFileError(PrillPart*, int rc, i64 iBase, i64 iGen, const char *zExt
 int prillPartFileOpen(PrillPart*, i64 iBase, i64 iGen, int eOpen, PrillFile **pp);
 int prillPartFileIsOpen(PrillPart*, i64 iBase, i64 iGen);
 void prillPartFileForget(PrillPart*, i64 iBase, i64 iGen);
+/* The file of a segment's key runs, open for reading, in the same way. */
+int prillPartKeyFile(PrillPart*, const PrillSeg*, PrillFile **pp);
 void prillPartFreeSegs(PrillPart*);             /* forget the cached list */
 int prillPartBad(PrillPart*, const char *zWhat);   /* SQLITE_CORRUPT, naming what is damaged */
 PrillPart *prillPartNew(PrillTopic*, int iPid, int iPart);   /* one reference */
@@ -327,6 +336,7 @@ struct PrillWriteSeg {
   i64 iEnd, nByte, nRec, iMinTs, iMaxTs, iMaxTsOff;
   u32 iIndexCrc;
   PrillIndex index;       /* entries added by this transaction */
+  PrillBuf key;           /* PrillKeyRun: runs xSync made */
 };
 struct PrillWrite {
   PrillPart *pPart;       /* referenced */
@@ -370,6 +380,25 @@ void prillWriteFree(PrillWrite*);
 /* Upkeep of the active segment, under the write lock: sync what was left
 ** unsynced, zero-fill ahead while *pnBudget lasts.  *pbSynced: OUT. */
 int prillWriteAhead(PrillPart*, i64 *pnBudget, int *pbSynced);
+
+/* key.c: the key runs of segments. */
+void prillKeyFree(PrillSeg*);                   /* forget the cached list */
+void prillKeyCut(PrillSeg*, i64 nByte);         /* forget runs that cover bytes past nByte */
+/* Entries of the active segment's committed log from byte iFrom, offset iFirst,
+** on; good until the next call.  PRILL_KEYRUN_BAD: read the log. */
+int prillKeyPend(PrillPart*, i64 iFrom, i64 iFirst, const u64 **pa, i64 *pn);
+void prillKeyPendFree(PrillPart*);
+/* Make .keyindex of a segment of nByte bytes that is sealed: of the runs it has
+** (pOld, or NULL), and of at most nMax stretches of szKeyRun bytes read back.
+** pRun->iTo is 0 when there is nothing to write a row for.  Fails only for want
+** of memory. */
+int prillKeySeal(PrillPart*, i64 iBase, i64 iGen, i64 nByte, const PrillSeg *pOld, i64 nMax, int bSync,
+                 PrillKeyRun *pRun);
+int prillKeyPutRow(PrillPart*, i64 iBase, i64 iGen, const PrillKeyRun*);
+/* Delete the rows of a segment's runs that cover bytes past nByte. */
+int prillKeyDelRows(PrillPart*, i64 iBase, i64 nByte);
+int prillKeyFiles(PrillWrite*, int bSync);      /* xSync: files, then */
+int prillKeyRows(PrillWrite*, const PrillWriteSeg*);    /* rows */
 
 /* repair.c.  After a reboot: find the last valid batch past what was synced,
 ** lower the extent to it, note the gap. */
@@ -549,6 +578,9 @@ struct PrillRange {
   u8 bDesc;               /* newest first */
   u8 bOffsets;            /* the caller reads only iOff: records may not be decoded */
   u8 bTrust;              /* batches this connection has checked before need no second look */
+  u8 bKey;                /* only records with this key; the bytes stay the caller's */
+  i32 nKey;
+  const u8 *pKey;
 };
 int prillScanOpen(PrillPart*, const PrillRange*, PrillScan**);
 /* SQLITE_ROW with *pRec filled (pointers good until the next call),
@@ -563,6 +595,24 @@ int prillScanSkip(PrillScan*, i64 n, i64 *pnDone);
 ** iProducer -1 and iBase the chunk's base. */
 const PrillBatch *prillScanBatch(PrillScan*);
 void prillScanClose(PrillScan*);
+/* For look.c.  Go to offsets iFrom..iTo of those the scan was opened for, then
+** Step; what Step returns need not have the key. */
+int prillScanSeek(PrillScan*, i64 iFrom, i64 iTo, int bDesc);
+int prillScanStep(PrillScan*, PrillRecord *pRec);
+/* Segment i of the scan, oldest first: 0 when there are no more. */
+typedef struct PrillScanSeg PrillScanSeg;
+struct PrillScanSeg {
+  i64 iBase, iGen;
+  i64 iEnd;               /* first offset after it */
+  i64 nByte;
+  u8 bCommitted;          /* all its bytes are, and can be had */
+};
+int prillScanSegment(PrillScan*, int i, PrillScanSeg*);
+/* look.c: the records with one key, by the key runs where there are any. */
+typedef struct PrillLook PrillLook;
+PrillLook *prillLookNew(PrillPart*, PrillScan*, const PrillRange*);
+int prillLookNext(PrillLook*, PrillRecord *pRec);
+void prillLookFree(PrillLook*);
 /* Read the whole batch that has offset iOff, or the first after it, verbatim,
 ** committed data only: prill_batches and later prilld's fetch.  SQLITE_ROW with
 ** *pHdr, its bytes in *pBuf; *piWhere: 0 segment, 1 tail; *piPos byte position;
@@ -666,6 +716,7 @@ void prillTurnFree(PrillConn*);
 int prillTrimMaintain(PrillStore*, int *pnLeft);
 /* A segment's files into the trash (iBase -1: the partition's directory). */
 int prillTrimTrash(PrillPart*, i64 iBase, i64 iGen);
+int prillTrimTrashFile(PrillPart*, i64 iBase, i64 iGen, const char *zExt);      /* one of them */
 /* Drop a segment: its row, its index rows, its files into the trash. */
 int prillTrimSegment(PrillPart*, i64 iBase, i64 iGen);
 /* Retention in a writer's transaction: plan what goes, *pbOver when more than
@@ -708,6 +759,7 @@ int prillVtabStoreInit(PrillConn*);
 ** before a topic's table goes. */
 int prillVtabStoreJoin(PrillStore*);
 int prillVtabTopicInit(PrillConn*);
+int prillVtabHotInit(PrillConn*);                            /* vtab_hot.c: prill_hot */
 int prillVtabAdminInit(PrillConn*);
 typedef struct PrillFunc PrillFunc;
 struct PrillFunc {

@@ -33,8 +33,7 @@ struct PrillPlan {
   u8 bByOffset;                       /* order by offset, no partition before it */
   u8 bDescPart, bDescOff;
   PrillRange range;
-  PrillBuf key;                       /* key= */
-  u8 bKey;
+  PrillBuf key;                       /* key=: the bytes range has */
   int iFirst, nWant;                  /* partitions iFirst.., or aWant[] */
   int *aWant;
 };

@@ -97,7 +97,9 @@ int prillRepairWrite(PrillWrite *w){
   w->iGapFirst = iEnd;
   w->iGapLast = x.iSegEnd-1;
   rc = prillPartSegs(p);
+  if( rc==SQLITE_OK && p->nSeg ) rc = prillPartKeys(p, p->nSeg-1);
   if( rc==SQLITE_OK && p->nSeg ){
+    prillKeyCut(&p->aSeg[p->nSeg-1], w->x.nByte);
     prillIndexFree(&p->aSeg[p->nSeg-1].index);
     p->aSeg[p->nSeg-1].bIndex = 1;
   }

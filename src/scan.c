@@ -31,7 +31,9 @@ struct ScanSeg {
 
 struct PrillScan {
   PrillPart *pPart;         /* referenced */
+  PrillLook *pLook;         /* only records with a key are wanted, or NULL */
   PrillRange r;
+  i64 iFrom0, iTo0;         /* the range it was opened for; r moves with Seek */
   i64 iEnd;                 /* first offset not seen */
   i64 iRewind;
   u8 bStream;               /* reads batches above the committed end */
@@ -261,7 +263,14 @@ int prillScanOpen(PrillPart *pPart, const PrillRange *pRange, PrillScan **pp){
   if( p->bStream ) rc = prillWriteFlush(w);
   if( rc==SQLITE_OK ) rc = scanSegs(p);
   if( rc==SQLITE_OK ) rc = scanChunks(p);
-  if( rc==SQLITE_OK && !p->r.bDesc ) rc = scanEnter(p);
+  p->iFrom0 = p->r.iFrom;
+  p->iTo0 = p->r.iTo;
+  if( rc==SQLITE_OK && p->r.bKey ){
+    p->pLook = prillLookNew(pPart, p, &p->r);
+    if( p->pLook==0 ) rc = SQLITE_NOMEM;
+  }else if( rc==SQLITE_OK && !p->r.bDesc ){
+    rc = scanEnter(p);
+  }
   if( p->r.bDesc ){
     p->iSeg = p->nSeg;
     p->iChunk = p->nChunk;
@@ -277,6 +286,7 @@ int prillScanOpen(PrillPart *pPart, const PrillRange *pRange, PrillScan **pp){
 void prillScanClose(PrillScan *p){
   int i;
   if( p==0 ) return;
+  prillLookFree(p->pLook);
   prillTailLetGo(p->apTail);
   for(i=0; i<p->nOwn; i++) prillChunkUnref(p->apOwn[i]);
   sqlite3_free(p->apOwn);
@@ -766,7 +776,7 @@ static int scanNextDesc(PrillScan *p, PrillRecord *pRec){
   }
 }
 
-int prillScanNext(PrillScan *p, PrillRecord *pRec){
+int prillScanStep(PrillScan *p, PrillRecord *pRec){
   if( p->r.iFrom>p->r.iTo ) return SQLITE_DONE;
   if( p->r.bDesc ) return scanNextDesc(p, pRec);
   if( p->bBatch && !p->bVirtual && p->iSeg>=p->nSeg ){
@@ -789,6 +799,45 @@ i64 prillScanRun(PrillScan *p){
   i64 n = p->bBatch && p->bVirtual && p->iNextOff<p->iVirtualEnd ? p->iVirtualEnd-p->iNextOff : 0;
   p->iNextOff += n;
   return n;
+}
+
+int prillScanNext(PrillScan *p, PrillRecord *pRec){
+  return p->pLook ? prillLookNext(p->pLook, pRec) : prillScanStep(p, pRec);
+}
+
+int prillScanSeek(PrillScan *p, i64 iFrom, i64 iTo, int bDesc){
+  int lo = 0, hi = p->nSeg;
+  p->r.iFrom = PRILL_MAX(iFrom, p->iFrom0);
+  p->r.iTo = PRILL_MIN(iTo, p->iTo0);
+  p->r.bDesc = (u8)bDesc;
+  p->bBatch = p->bVirtual = 0;
+  p->iLast = -1;
+  p->iRec = p->nBack = 0;
+  p->iBackEnd = 0;
+  p->nLoaded = 0;
+  if( bDesc ){
+    p->iSeg = p->nSeg;
+    p->iChunk = p->nChunk;
+    return SQLITE_OK;
+  }
+  while( lo<hi ){
+    int mid = (lo+hi)/2;
+    if( p->aSeg[mid].iEnd<=p->r.iFrom ) lo = mid+1; else hi = mid;
+  }
+  p->iSeg = lo;
+  p->iChunk = 0;
+  return scanEnter(p);
+}
+
+int prillScanSegment(PrillScan *p, int i, PrillScanSeg *pOut){
+  memset(pOut, 0, sizeof(*pOut));
+  if( i<0 || i>=p->nSeg ) return 0;
+  pOut->iBase = p->aSeg[i].iBase;
+  pOut->iGen = p->aSeg[i].iGen;
+  pOut->iEnd = p->aSeg[i].iEnd;
+  pOut->nByte = p->aSeg[i].nByte;
+  pOut->bCommitted = (u8)!(p->aSeg[i].bActive && (p->bStream || p->bLoss));
+  return 1;
 }
 
 int prillScanSkip(PrillScan *p, i64 n, i64 *pnDone){
@@ -835,7 +884,7 @@ static int scanEncodeChunk(PrillChunk *pChunk, PrillBatch *pHdr, PrillBuf *pBuf)
 int prillScanBatchAt(
   PrillPart *pPart, i64 iOff, PrillBatch *pHdr, PrillBuf *pBuf, int *piWhere, i64 *piPos, int *pbValid
 ){
-  PrillRange r = {0, PRILL_I64MAX, PRILL_I64MIN, PRILL_I64MAX, 0, 0, 0};
+  PrillRange r = {0, PRILL_I64MAX, PRILL_I64MIN, PRILL_I64MAX, 0, 0, 0, 0, 0, 0};
   PrillScan *p = 0;
   PrillWrite *pOwn = pPart->pWrite;
   int i, rc;

@@ -16,6 +16,7 @@
 **                        the extent
 **   prill_store_index    sparse index of the active segments, blobs of
 **                        32-byte entries; moved to files when sealed
+**   prill_store_key      what the segments' key runs cover (key.c)
 **   prill_store_tail     the ring of frames (tail.c)
 **   prill_store_trash    files dropped and not yet unlinked (trim.c)
 **   prill_store_producer producer ids and their last batches (producer.c)
@@ -119,6 +120,12 @@ static const char *const azStmt[STMT_N] = {
   [STMT_PUT_PRODUCER] = "INSERT INTO \"%w\".prill_store_producer(producer, pid, epoch, seen, last)"
                         " VALUES(?1,?2,?3,?4,?5) ON CONFLICT(producer, pid) DO UPDATE"
                         " SET epoch=excluded.epoch, seen=excluded.seen, last=excluded.last",
+  [STMT_KEYS] = "SELECT first, next, log_from, log_to, page, pages, salt FROM \"%w\".prill_store_key"
+                " WHERE pid=?1 AND base=?2 AND gen=?3 ORDER BY first",
+  [STMT_PUT_KEY] = "INSERT OR REPLACE INTO \"%w\".prill_store_key"
+                   "(pid, base, gen, first, next, log_from, log_to, page, pages, salt)"
+                   " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+  [STMT_DEL_KEY] = "DELETE FROM \"%w\".prill_store_key WHERE pid=?1 AND base=?2 AND log_to>?3",
   [STMT_PUT_GAP] = "INSERT OR REPLACE INTO \"%w\".prill_store_gap(pid, first, last, at) VALUES(?1,?2,?3,?4)",
 };
 
@@ -136,6 +143,8 @@ static const char zSchemaSql[] =
   " records INT, min_ts INT, max_ts INT, index_crc INT, PRIMARY KEY(pid, base)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_index(pid INT, base INT, off INT, entries BLOB,"
   " PRIMARY KEY(pid, base, off)) WITHOUT ROWID;"
+  "CREATE TABLE \"%w\".prill_store_key(pid INT, base INT, gen INT, first INT, next INT, log_from INT,"
+  " log_to INT, page INT, pages INT, salt INT, PRIMARY KEY(pid, base, first)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_tail(slot INTEGER PRIMARY KEY, frame BLOB);"
   "CREATE TABLE \"%w\".prill_store_trash(id INTEGER PRIMARY KEY, path TEXT, seen INT);"
   "CREATE TABLE \"%w\".prill_store_producer(producer INT, pid INT, epoch INT, seen INT, last BLOB,"

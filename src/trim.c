@@ -62,20 +62,24 @@ int prillTrimLogStart(PrillPart *pPart, i64 iOff){
 /* The files of a segment, or with iBase -1 the partition's directory, into the
 ** trash, which has paths relative to the log directory. */
 int prillTrimTrash(PrillPart *pPart, i64 iBase, i64 iGen){
-  PrillStore *p = pPart->pStore;
   int i;
   int rc = SQLITE_OK;
-  for(i=0; rc==SQLITE_OK && (iBase>=0 ? prillPartExt(i)!=0 : i==0); i++){
-    char *z = prillPartPath(pPart, iBase, iGen, iBase>=0 ? prillPartExt(i) : "");
-    sqlite3_stmt *pStmt = z ? prillStoreStmt(p, STMT_PUT_TRASH, &rc) : 0;
-    if( z==0 ) return SQLITE_NOMEM;
-    if( pStmt ){
-      sqlite3_bind_text(pStmt, 1, z, -1, SQLITE_TRANSIENT);
-      sqlite3_step(pStmt);
-      prillStoreDone(p, pStmt, &rc);
-    }
-    sqlite3_free(z);
+  if( iBase<0 ) return prillTrimTrashFile(pPart, 0, 0, "");
+  for(i=0; rc==SQLITE_OK && prillPartExt(i); i++) rc = prillTrimTrashFile(pPart, iBase, iGen, prillPartExt(i));
+  return rc;
+}
+
+int prillTrimTrashFile(PrillPart *pPart, i64 iBase, i64 iGen, const char *zExt){
+  PrillStore *p = pPart->pStore;
+  char *z = prillPartPath(pPart, iBase, iGen, zExt);
+  int rc = z ? SQLITE_OK : SQLITE_NOMEM;
+  sqlite3_stmt *pStmt = prillStoreStmt(p, STMT_PUT_TRASH, &rc);
+  if( pStmt ){
+    sqlite3_bind_text(pStmt, 1, z, -1, SQLITE_TRANSIENT);
+    sqlite3_step(pStmt);
+    prillStoreDone(p, pStmt, &rc);
   }
+  sqlite3_free(z);
   return rc;
 }
 
@@ -84,8 +88,9 @@ int prillTrimTrash(PrillPart *pPart, i64 iBase, i64 iGen){
 int prillTrimSegment(PrillPart *pPart, i64 iBase, i64 iGen){
   PrillStore *p = pPart->pStore;
   int rc = prillStoreExec(p, "DELETE FROM \"%w\".prill_store_index WHERE pid=%d AND base=%lld;"
+      "DELETE FROM \"%w\".prill_store_key WHERE pid=%d AND base=%lld AND gen=%lld;"
       "DELETE FROM \"%w\".prill_store_segment WHERE pid=%d AND base=%lld AND gen=%lld",
-      pPart->iPid, iBase, pPart->iPid, iBase, iGen);
+      pPart->iPid, iBase, pPart->iPid, iBase, iGen, pPart->iPid, iBase, iGen);
   if( rc==SQLITE_OK && sqlite3_changes(p->pConn->db)>0 ) rc = prillTrimTrash(pPart, iBase, iGen);
   return rc;
 }

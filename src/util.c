@@ -20,6 +20,7 @@ PrillLimits prillLimit = {
   4096,                 /* szIndex */
   8*1024*1024,          /* szZero */
   64*1024*1024,         /* szWalPin */
+  4*1024*1024,          /* szKeyRun */
   4,                    /* nSpill */
   64,                   /* nOpen */
   1000,                 /* msDir */

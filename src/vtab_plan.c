@@ -6,7 +6,8 @@
 **
 ** idxStr is words.  EXPLAIN QUERY PLAN shows them and xFilter reads them back:
 **
-**     plan   := ( "full scan" | term ( " " term )* ) [ " offsets only" ] [ order ]
+**     plan   := ( "full scan" | term ( " " term )* ) [ " of every partition" ]
+**               [ " offsets only" ] [ order ]
 **     order  := " order by " column [ " desc" ] [ ", " column [ " desc" ] ]
 **
 **     term                               xFilter's argument
@@ -17,6 +18,9 @@
 **     key=?                              any value; bytes are compared
 **     rowid=?                            any value
 **     topic=?      schema=?              the arguments of prill_records
+**
+** "of every partition": key= with nothing said of partitions.  The partitioner
+** is no help: an INSERT may name any partition, and their number may have grown.
 **
 ** "offsets only": nobody reads more than partition, offset and rowid, so no
 ** record is decoded.  The order is one of
@@ -231,7 +235,10 @@ static void planCost(PlanBest *p){
     nRow /= 4;
     nScan /= 2;
   }
-  if( planHas(p, TOPIC_KEY, PLAN_EQ) ) nRow /= 20;
+  if( planHas(p, TOPIC_KEY, PLAN_EQ) ){
+    nRow /= p->pTopic && p->pTopic->cfg.bKeyIndex ? 1000 : 20;
+    if( p->pTopic && p->pTopic->cfg.bKeyIndex ) nScan = nRow;
+  }
   if( nRow<1 ) nRow = 1;
   p->pInfo->estimatedCost = nScan + 10*nWant;
   p->pInfo->estimatedRows = (sqlite3_int64)nRow;
@@ -245,6 +252,15 @@ static int planOffsetsOnly(const PlanBest *p){
   return (p->pInfo->colUsed & ~m)==0;
 }
 
+/* Is nothing said of partitions, where there may be several? */
+static int planEveryPart(const PlanBest *p){
+  int i;
+  for(i=0; i<PLAN_N_TERM; i++){
+    if( p->aSeen[i] && (planTerm[i].eCol==TOPIC_PARTITION || planTerm[i].eCol==TOPIC_ROWID) ) return 0;
+  }
+  return p->pTopic==0 || p->pTopic->nPart>1;
+}
+
 int prillPlanBest(sqlite3_index_info *pInfo, int bDoor, const PrillTopic *pTopic){
   PlanBest best;
   int rc;
@@ -254,6 +270,9 @@ int prillPlanBest(sqlite3_index_info *pInfo, int bDoor, const PrillTopic *pTopic
   best.pTopic = pTopic;
   rc = planTerms(&best);
   if( rc==SQLITE_OK ){
+    if( planHas(&best, TOPIC_KEY, PLAN_EQ) && planEveryPart(&best) ){
+      prillBufPrintf(&best.rc, &best.text, " of every partition");
+    }
     if( planOffsetsOnly(&best) ) prillBufPrintf(&best.rc, &best.text, " offsets only");
     planOrder(&best);
     planCost(&best);
@@ -297,7 +316,7 @@ void prillPlanParse(PrillPlan *p, const char *zPlan){
   p->nTerm = 0;
   p->bOffsets = p->bByOffset = p->bDescPart = p->bDescOff = 0;
   while( *z ){
-    if( planWord(&z, "full scan") ) continue;
+    if( planWord(&z, "full scan") || planWord(&z, "of every partition") ) continue;
     if( planWord(&z, "offsets only") ){
       p->bOffsets = 1;
     }else if( planWord(&z, "order by") ){
@@ -429,7 +448,10 @@ static int planKey(PrillPlan *p, sqlite3_value *pVal){
   if( a==0 && n>0 ) return SQLITE_NOMEM;
   p->key.n = 0;
   if( n>0 ) prillBufAppend(&rc, &p->key, a, n);
-  p->bKey = 1;
+  p->range.bKey = 1;
+  p->range.bOffsets = 0;
+  p->range.pKey = p->key.a;
+  p->range.nKey = n;
   return rc;
 }
 
@@ -470,7 +492,7 @@ int prillPlanWant(PrillPlan *p, int nPart, int argc, sqlite3_value **argv){
   pR->iTsTo = PRILL_I64MAX;
   pR->bDesc = p->bDescOff;
   pR->bOffsets = p->bOffsets;
-  p->bKey = 0;
+  pR->bKey = 0;
   for(i=0; rc==SQLITE_OK && i<p->nTerm && i<argc; i++){
     int eOp = p->aTerm[i].eOp;
     switch( p->aTerm[i].eCol ){

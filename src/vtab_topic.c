@@ -805,7 +805,7 @@ static int topicOpenScan(TopicCursor *c, int i, PrillScan **pp){
   rc = prillScanOpen(pPart, &r, pp);
   c->iPart = pPart->iPart;
   c->bCopy = (u8)(pPart->pWrite!=0 && !c->plan.bOffsets);
-  c->bPlain = (u8)(!c->bCopy && !c->plan.bKey);
+  c->bPlain = (u8)!c->bCopy;
   return rc;
 }
 
@@ -857,7 +857,7 @@ static int topicMergeOpen(TopicCursor *c){
     if( rc==SQLITE_OK && m->pScan ) rc = topicMergeStep(c, m);
   }
   c->bCopy = 0;
-  c->bPlain = !c->plan.bKey;
+  c->bPlain = 1;
   return rc;
 }
 
@@ -901,8 +901,8 @@ static inline int topicTry(TopicCursor *c){
   return c->aMerge ? topicMergeNext(c) : prillScanNext(c->pScan, &c->rec);
 }
 
-/* rc is what topicTry gave.  Come to a record that has the key, in whatever
-** partition, or to the end. */
+/* rc is what topicTry gave.  Come to a record, in whatever partition, or to the
+** end. */
 static int topicStep(TopicCursor *c, int rc){
   for(;;){
     if( rc==SQLITE_DONE && c->aMerge==0 ){
@@ -911,11 +911,7 @@ static int topicStep(TopicCursor *c, int rc){
       continue;
     }
     if( rc!=SQLITE_ROW ) break;
-    if( !c->plan.bKey || (c->rec.nKey==(i32)c->plan.key.n
-     && (c->rec.nKey==0 || memcmp(c->rec.pKey, c->plan.key.a, (size_t)c->plan.key.n)==0)) ){
-      return c->bCopy ? topicKeep(&c->rec, &c->copy, &c->rec) : SQLITE_OK;
-    }
-    rc = topicTry(c);
+    return c->bCopy ? topicKeep(&c->rec, &c->copy, &c->rec) : SQLITE_OK;
   }
   c->bEof = 1;
   return rc==SQLITE_DONE ? SQLITE_OK : rc;

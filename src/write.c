@@ -347,6 +347,7 @@ int prillWriteStart(PrillWrite *w){
   if( rc==SQLITE_OK && w->x.iBase>=0 ){
     rc = prillStoreCheckDir(p->pStore);
     if( rc==SQLITE_OK ) rc = prillPartIndex(p, p->nSeg-1);
+    if( rc==SQLITE_OK ) rc = prillPartKeys(p, p->nSeg-1);
     if( rc==SQLITE_OK ) rc = writeLook(w);
     if( rc==SQLITE_OK && w->nSeg==0 && writePushSeg(w, w->x.iBase, w->x.iGen, 0)==0 ) rc = SQLITE_NOMEM;
     w->iBufPos = w->x.nByte;
@@ -433,6 +434,7 @@ int prillWriteFiles(PrillWrite *w){
   for(i=0; rc==SQLITE_OK && i<w->nSeg; i++){
     if( w->aSeg[i].bSealed ) rc = writeSeal(w, &w->aSeg[i], eLevel>0);
   }
+  if( rc==SQLITE_OK ) rc = prillKeyFiles(w, eLevel>0);
   if( rc==SQLITE_OK && p->iOwnBase==w->x.iBase && p->iOwnGen==w->x.iGen
    && p->iOwnFrom<=w->x.nByte && p->iOwnTo>w->x.nByte ){
     /* Bytes of a part taken back lie above the end: blank their beginning so
@@ -665,6 +667,13 @@ static int writeOrphans(PrillWrite *w, const PrillWriteSeg *pSeg){
   return rc;
 }
 
+/* Of its key runs, those that repair.c has kept stay. */
+static int writeGapKeys(PrillWrite *w){
+  const PrillPart *p = w->pPart;
+  const PrillSeg *pSeg = p->nSeg ? &p->aSeg[p->nSeg-1] : 0;
+  return prillKeyDelRows(w->pPart, p->x.iBase, pSeg && pSeg->nKey ? pSeg->aKey[pSeg->nKey-1].iTo : 0);
+}
+
 /* Note what a power cut took, and drop the segment's index entries: some of
 ** them point past its end. */
 static int writeGapRow(PrillWrite *w){
@@ -684,6 +693,7 @@ static int writeGapRow(PrillWrite *w){
   sqlite3_bind_int64(pStmt, 2, w->pPart->x.iBase);
   sqlite3_step(pStmt);
   prillStoreDone(pStore, pStmt, &rc);
+  if( rc==SQLITE_OK ) rc = writeGapKeys(w);
   return rc;
 }
 
@@ -695,6 +705,7 @@ int prillWriteRows(PrillWrite *w){
     PrillWriteSeg *pSeg = &w->aSeg[i];
     if( pSeg->bNew || pSeg->bSealed ) rc = writeSegRow(w, pSeg);
     if( rc==SQLITE_OK ) rc = writeIndexRow(w, pSeg);
+    if( rc==SQLITE_OK ) rc = prillKeyRows(w, pSeg);
     if( rc==SQLITE_OK && pSeg->bNew && pSeg->iGen>0 ) rc = writeOrphans(w, pSeg);
   }
   if( rc==SQLITE_OK ) rc = prillTrimRows(w);
@@ -704,10 +715,15 @@ int prillWriteRows(PrillWrite *w){
 /**************************************************************************
 ** The end of a write.
 */
+static void writeSegFree(PrillWriteSeg *p){
+  prillIndexFree(&p->index);
+  prillBufFree(&p->key);
+}
+
 void prillWriteRewind(PrillWrite *w, const PrillRun *pRun){
   const PrillExtent *pX = &pRun->before;
   w->pPart->iRewind++;
-  while( w->nSeg>pRun->nSegBefore ) prillIndexFree(&w->aSeg[--w->nSeg].index);
+  while( w->nSeg>pRun->nSegBefore ) writeSegFree(&w->aSeg[--w->nSeg]);
   if( w->nSeg ){
     w->aSeg[w->nSeg-1].bSealed = 0;
     w->aSeg[w->nSeg-1].index.n = pRun->nIndexBefore;
@@ -734,6 +750,7 @@ static void writeKeepIndex(PrillWrite *w){
     prillIndexAdd(&rc, &pSeg->index, pNew->a[i].iOff, pNew->a[i].iLast, pNew->a[i].iPos, pNew->a[i].iMaxTs);
   }
   if( rc!=SQLITE_OK ) pSeg->bIndex = 0;
+  if( w->aSeg[0].key.n ) prillKeyFree(pSeg);
 }
 
 void prillWriteDone(PrillWrite *w, int bCommit, int bReached){
@@ -786,7 +803,7 @@ void prillWriteCut(PrillWrite *w){
 void prillWriteFree(PrillWrite *w){
   PrillStore *pStore = w->pPart->pStore;
   int i;
-  for(i=0; i<w->nSeg; i++) prillIndexFree(&w->aSeg[i].index);
+  for(i=0; i<w->nSeg; i++) writeSegFree(&w->aSeg[i]);
   sqlite3_free(w->aSeg);
   prillStageSpare(&w->pPart->pStore->spareWrite, &w->buf);
   if( w->pPart->pWrite==w ) w->pPart->pWrite = 0;

@@ -27,11 +27,11 @@
 proc w_schema {} {
   foreach {topic n codec} {t1 3 lz4  t2 2 none} {
     db eval "CREATE VIRTUAL TABLE $topic USING topic(partitions=$n,
-        compression_type=$codec, segment_bytes=3000, batch_size=600)"
+        compression_type=$codec, segment_bytes=3000, batch_size=600, key_index=on)"
   }
   # t5 is for segments large enough to be zero-filled ahead.
   db eval {
-    CREATE VIRTUAL TABLE t5 USING topic(partitions=1, compression_type=none);
+    CREATE VIRTUAL TABLE t5 USING topic(partitions=1, compression_type=none, key_index=on);
     CREATE TABLE twin(topic, partition INT, offset INT, key, value, tx INT);
     CREATE TABLE txlog(id INTEGER PRIMARY KEY);
     CREATE TABLE auto(id INTEGER PRIMARY KEY, key, value);
@@ -393,6 +393,13 @@ proc crash_compare {topic {gaps 0}} {
       }
     }
     lappend bad "$topic differs from its twin: $brief"
+  }
+  # By key, a topic says the same.
+  foreach key {k1 k7 after none} {
+    set has {}
+    foreach {p o k v} $got { if {$k eq $key} { lappend has $p $o $v } }
+    set found [db eval "SELECT partition, offset, value FROM $topic WHERE key='$key' ORDER BY 1, 2"]
+    if {$found ne $has} { lappend bad "$topic: key $key gives [llength $found] values, not [llength $has]" }
   }
   set at -1
   foreach {p o k v} $got {
