@@ -709,6 +709,11 @@ int prillTurnTimeout(PrillConn*, int ms);
 int prillTurnPass(PrillStore*);
 void prillTurnYield(PrillStore*);
 void prillTurnFree(PrillConn*);
+/* fetch.c: append whole committed batches to *pBuf, as the log has them, from
+** the one that holds iOff (or the first after it) on: as many as fit in nMax
+** bytes, and with bFirst one at least, whatever its size.  Their CRC is not
+** checked.  *piNext: the offset after the last; iOff when there is none. */
+int prillFetch(PrillPart*, i64 iOff, i64 nMax, int bFirst, PrillBuf *pBuf, i64 *piNext);
 
 /* trim.c: retention and trash. */
 /* Bounded upkeep in autocommit: drop what is due, unlink what is durably

@@ -5,6 +5,8 @@
 build_packages="gcc libc6-dev binutils make pkg-config libsqlite3-dev liblz4-dev sqlite3"
 # Compression codecs beyond LZ4: welcome, not needed.
 codec_packages="libzstd-dev zlib1g-dev libsnappy-dev"
+# The daemon: prilld.
+daemon_packages="libuv1-dev tcl"
 # To test: testfixture and its runner.
 test_packages="tcl tcl-dev libsqlite3-tcl procps util-linux"
 
@@ -25,6 +27,9 @@ test -f /usr/include/node/node.h -o -f /usr/local/include/node/node.h | libnode-
 command -v go               | golang-go
 END
 }
+
+# Kafka clients to test the daemon with: welcome, not needed.
+client_packages="kcat"
 
 # missing PACKAGE...: those that are not installed, or nothing.
 missing() {

@@ -112,6 +112,7 @@ foreach v {CFLAGS LDFLAGS MAKEFLAGS MFLAGS MAKELEVEL} { unset -nocomplain env($v
 set targets testfixture
 if {[file exists ../tree/tool/prill.c]} { lappend targets prill prill.so }
 exec ../tree/configure --enable-debug >configure.out 2>@1
+if {[regexp -line {^ALL = .* prilld} [read_file Makefile]]} { lappend targets prilld }
 exec make {*}$targets >make.out 2>@1
 
 set broken {}

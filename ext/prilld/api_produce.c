@@ -1,0 +1,223 @@
+/*
+** api_produce.c: Produce: record batches into partitions, as they were sent.
+**
+** The request is one job.  On the store thread, outside the transaction, each
+** batch is checked and vetted (CRC, records, offsets within); in it, appended
+** byte for byte but for what the leader sets; after the COMMIT, answered.
+** Partitions stand for themselves: one refused does not stop the others.
+**
+** With acks=0 there is no answer; an error closes the connection, so that the
+** client looks again.
+*/
+#include "prilld.h"
+
+typedef struct ProducePart ProducePart;
+struct ProducePart {
+  WireStr topic;
+  const WireProduceReqTopicDataPartitionData *pIn;
+  WireProduceRespResponsesPartitionResponses *pOut;
+  PrillBatch b;
+  i64 iMinTs, iMaxTs;
+  i16 iErr;
+  const char *zErr;             /* static, or the job's arena's */
+};
+typedef struct ProduceJob ProduceJob;
+struct ProduceJob {
+  PrilldJob job;
+  ProducePart *a;
+  int n;
+  PrillBuf scratch;
+};
+
+static void produceRefuse(ProducePart *p, i16 iErr, const char *zErr){
+  p->iErr = iErr;
+  p->zErr = zErr;
+}
+
+/* What a header may not say. */
+static void produceRules(ProducePart *p, int iVer){
+  const PrillBatch *b = &p->b;
+  if( b->iBase!=0 ){
+    produceRefuse(p, KE_INVALID_RECORD, "the record batch's base offset is not 0");
+  }else if( b->mAttr & PRILL_ATTR_CONTROL ){
+    produceRefuse(p, KE_INVALID_RECORD, "clients cannot write control batches");
+  }else if( b->mAttr & PRILL_ATTR_HORIZON ){
+    produceRefuse(p, KE_INVALID_RECORD, "a delete horizon is the log's to set");
+  }else if( b->mAttr & PRILL_ATTR_APPENDTIME ){
+    produceRefuse(p, KE_INVALID_TIMESTAMP, "LogAppendTime is the broker's to set");
+  }else if( b->nRec<1 || b->dLast+1!=b->nRec ){
+    produceRefuse(p, KE_INVALID_RECORD, "the record batch's counts do not agree");
+  }else if( b->iProducer>=0 && b->iSeq<0 ){
+    produceRefuse(p, KE_INVALID_RECORD, "a producer id without a sequence");
+  }else if( (b->mAttr&PRILL_ATTR_CODEC)==PRILL_ZSTD && iVer<7 ){
+    produceRefuse(p, KE_UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7");
+  }
+}
+
+/* What can be told from the bytes alone (store thread, no lock held). */
+static void produceVet(ProducePart *p, PrillBuf *pScratch, int iVer){
+  const u8 *a = p->pIn->records.a;
+  i64 n = p->pIn->records.n;
+  int rc;
+  if( n<=0 ){
+    produceRefuse(p, KE_INVALID_RECORD, "the partition has no record batch");
+    return;
+  }
+  if( n<PRILL_BATCH_HDR || (i64)prillGet32(a+8)+12>n || (i32)prillGet32(a+8)<49 ){
+    /* Old message formats have their magic at the same place. */
+    if( n>16 && a[16]<2 ) produceRefuse(p, KE_UNSUPPORTED_FOR_MESSAGE_FORMAT, "message formats 0 and 1 are over");
+    else produceRefuse(p, KE_CORRUPT_MESSAGE, "the record batch is cut short");
+    return;
+  }
+  if( a[16]!=2 ){
+    produceRefuse(p, KE_INVALID_RECORD, "the record batch has not magic 2");
+    return;
+  }
+  if( (i64)prillGet32(a+8)+12!=n ){
+    produceRefuse(p, KE_INVALID_RECORD, "there is more than one record batch");
+    return;
+  }
+  rc = prillBatchHeader(a, n, &p->b);
+  if( rc==SQLITE_OK && prillBatchCheck(a, &p->b)!=SQLITE_OK ) rc = SQLITE_CORRUPT;
+  if( rc!=SQLITE_OK ){
+    produceRefuse(p, KE_CORRUPT_MESSAGE, "the record batch is corrupt");
+    return;
+  }
+  produceRules(p, iVer);
+  if( p->iErr ) return;
+  rc = prillBatchVet(a, n, &p->b, pScratch, &p->iMinTs, &p->iMaxTs);
+  if( rc==SQLITE_MISMATCH ){
+    produceRefuse(p, KE_UNSUPPORTED_COMPRESSION_TYPE, "this prilld was built without that codec");
+  }else if( rc==SQLITE_NOMEM ){
+    produceRefuse(p, KE_UNKNOWN_SERVER_ERROR, "out of memory");
+  }else if( rc!=SQLITE_OK ){
+    produceRefuse(p, KE_INVALID_RECORD, "the batch's records are malformed");
+  }
+}
+
+static void producePrepare(PrilldJob *pJob){
+  ProduceJob *p = (ProduceJob*)pJob;
+  int i;
+  for(i=0; i<p->n; i++) produceVet(&p->a[i], &p->scratch, pJob->pReq->h.iVer);
+  prillBufFree(&p->scratch);
+}
+
+static int produceAppend(ProducePart *p, PrilldWriter *pW){
+  char zName[250];
+  PrillTopic *pTopic = 0;
+  PrillPart *pPart;
+  i64 iOff = -1;
+  int rc;
+  if( p->topic.n>0 && p->topic.n<(i32)sizeof(zName) ){
+    memcpy(zName, p->topic.z, (size_t)p->topic.n);
+    zName[p->topic.n] = 0;
+    pTopic = prillStoreTopic(pW->pStore, zName);
+  }
+  if( pTopic==0 || p->pIn->index<0 || p->pIn->index>=pTopic->nPart ){
+    produceRefuse(p, KE_UNKNOWN_TOPIC_OR_PARTITION, 0);
+    return SQLITE_OK;
+  }
+  pPart = pTopic->apPart[p->pIn->index];
+  rc = prillStageBatch(pPart, p->pIn->records.a, &p->b, p->iMinTs, p->iMaxTs, &iOff);
+  if( rc==SQLITE_TOOBIG ){
+    produceRefuse(p, KE_MESSAGE_TOO_LARGE, "the record batch is larger than max.message.bytes");
+    return SQLITE_OK;
+  }
+  if( rc!=SQLITE_OK ) return rc;
+  p->pOut->baseOffset = iOff;
+  p->pOut->logStartOffset = pPart->x.iLogStart;
+  if( pTopic->cfg.bAppendTime ) p->pOut->logAppendTimeMs = pPart->pWrite ? prillNow(pW->pStore->pVfs) : -1;
+  return SQLITE_OK;
+}
+
+static int produceRun(PrilldJob *pJob, PrilldWriter *pW){
+  ProduceJob *p = (ProduceJob*)pJob;
+  int i;
+  for(i=0; i<p->n; i++){
+    int rc;
+    if( p->a[i].iErr ) continue;
+    rc = produceAppend(&p->a[i], pW);
+    if( rc!=SQLITE_OK ){
+      produceRefuse(&p->a[i], KE_STORAGE_ERROR, 0);
+      prilldLog(PRILLD_LOG_ERROR, "topic %.*s partition %d: cannot append: %s", p->a[i].topic.n, p->a[i].topic.z,
+                p->a[i].pIn->index, pW->pConn->zErr ? pW->pConn->zErr : sqlite3_errstr(rc));
+    }
+  }
+  return SQLITE_OK;
+}
+
+static void produceDone(PrilldJob *pJob){
+  ProduceJob *p = (ProduceJob*)pJob;
+  PrilldReq *pReq = pJob->pReq;
+  int i, nErr = 0;
+  int acks = ((WireProduceReq*)pReq->pIn)->acks;
+  for(i=0; i<p->n; i++){
+    ProducePart *pPart = &p->a[i];
+    if( pJob->rc!=SQLITE_OK && pPart->iErr==0 ) produceRefuse(pPart, KE_STORAGE_ERROR, 0);
+    if( pPart->iErr==0 ) continue;
+    nErr++;
+    pPart->pOut->errorCode = pPart->iErr;
+    pPart->pOut->baseOffset = pPart->pOut->logAppendTimeMs = pPart->pOut->logStartOffset = -1;
+    pPart->pOut->errorMessage = prilldStr(pPart->zErr);
+  }
+  pReq->nPending--;
+  if( acks!=0 ) prilldReqReply(pReq);
+  else if( pReq->pConn==0 ) prilldReqFree(pReq);
+  else if( nErr ) prilldReqClose(pReq);
+  else prilldReqSilent(pReq);
+}
+
+/* The response's shape, and the list of partitions.  0: the connection is closed. */
+static ProduceJob *produceShape(PrilldReq *pReq){
+  const WireProduceReq *pIn = (const WireProduceReq*)pReq->pIn;
+  WireProduceResp *pOut = (WireProduceResp*)pReq->pOut;
+  ProduceJob *p = (ProduceJob*)prilldReqAlloc(pReq, (i64)sizeof(*p));
+  i32 i, j, n = 0;
+  for(i=0; i<pIn->nTopicData; i++) n += pIn->topicData[i].nPartitionData;
+  if( p ) p->a = (ProducePart*)prilldReqAlloc(pReq, (i64)sizeof(ProducePart)*n);
+  if( p==0 || p->a==0 ) return 0;
+  pOut->responses = (WireProduceRespResponses*)prilldReqAlloc(pReq, (i64)sizeof(*pOut->responses)*pIn->nTopicData);
+  if( pOut->responses==0 ) return 0;
+  pOut->nResponses = pIn->nTopicData;
+  for(i=0; i<pIn->nTopicData; i++){
+    const WireProduceReqTopicData *pT = &pIn->topicData[i];
+    WireProduceRespResponses *pR = &pOut->responses[i];
+    pR->name = pT->name;
+    pR->nPartitionResponses = pT->nPartitionData;
+    pR->partitionResponses = (WireProduceRespResponsesPartitionResponses*)
+        prilldReqAlloc(pReq, (i64)sizeof(*pR->partitionResponses)*pT->nPartitionData);
+    if( pR->partitionResponses==0 ) return 0;
+    for(j=0; j<pT->nPartitionData; j++){
+      ProducePart *pPart = &p->a[p->n++];
+      pPart->topic = pT->name;
+      pPart->pIn = &pT->partitionData[j];
+      pPart->pOut = &pR->partitionResponses[j];
+      pPart->pOut->index = pPart->pIn->index;
+      pPart->pOut->baseOffset = pPart->pOut->logAppendTimeMs = pPart->pOut->logStartOffset = -1;
+      pPart->pOut->errorMessage = prilldStr(0);
+    }
+  }
+  return p;
+}
+
+void prilldApiProduce(PrilldReq *pReq){
+  const WireProduceReq *pIn = (const WireProduceReq*)pReq->pIn;
+  ProduceJob *p = produceShape(pReq);
+  int i;
+  if( p==0 ) return;
+  pReq->pD->stat.nProduceByte += pReq->frame.n;
+  p->job.pReq = pReq;
+  p->job.nByte = pReq->frame.n;
+  p->job.xPrepare = producePrepare;
+  p->job.xRun = produceRun;
+  p->job.xDone = produceDone;
+  pReq->nPending = 1;
+  if( pIn->acks<-1 || pIn->acks>1 || pIn->transactionalId.n>=0 ){
+    /* Nothing is tried.  Transactions: not served yet. */
+    i16 iErr = pIn->transactionalId.n>=0 ? KE_TRANSACTIONAL_ID_AUTHORIZATION_FAILED : KE_INVALID_REQUIRED_ACKS;
+    for(i=0; i<p->n; i++) produceRefuse(&p->a[i], iErr, 0);
+    produceDone(&p->job);
+  }else{
+    prilldSubmit(pReq->pD, &p->job);
+  }
+}

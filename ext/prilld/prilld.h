@@ -1,0 +1,264 @@
+/*
+** prilld.h: what the daemon's files share.
+**
+** Two threads.  The LOOP (loop.c, conn.c, and everything called from there:
+** dispatch, the API handlers, the view) owns all but the writer.  The STORE
+** THREAD (store_thread.c) owns the writing connection; work goes to it as jobs
+** and comes back as jobs done.  Nothing else is shared.
+**
+** Only loop.c, conn.c, store_thread.c and main.c know libuv.  The rest does
+** no I/O of its own: it is given requests, the time and jobs done, and gives
+** answers, timers and jobs.
+**
+** LIFE OF A REQUEST: conn.c cuts it from the stream -> dispatch.c decodes it
+** and calls its API's handler -> the handler fills the response and calls
+** prilldReqReply at once, or keeps the request: in a job, on a timer, on the
+** list of those that wait for records -> conn.c sends the answers of a
+** connection in the order its requests came.
+**
+**   I1  A request is answered exactly once, or its connection is closed.
+**   I2  A request may outlive its connection (pConn NULL) only while a job has
+**       it; whatever else keeps it lets go in xGone.  One that no job has is
+**       freed when the loop comes round (pDead), so that a handler may go on
+**       after the call that closed the connection.
+**   I3  Memory that a response refers to is its request's (arena, frame).
+*/
+#ifndef PRILLD_H
+#define PRILLD_H
+
+#include "wire.h"
+#include "kerror.h"
+
+typedef struct Prilld Prilld;
+typedef struct PrilldConf PrilldConf;
+typedef struct PrilldConn PrilldConn;
+typedef struct PrilldReq PrilldReq;
+typedef struct PrilldJob PrilldJob;
+typedef struct PrilldWriter PrilldWriter;
+typedef struct PrilldTimer PrilldTimer;
+typedef struct PrilldView PrilldView;
+
+/**************************************************************************
+** conf.c: settings, by Kafka's names.
+*/
+#define PRILLD_MX_LISTEN 16
+typedef struct PrilldAddr PrilldAddr;
+struct PrilldAddr { char zHost[256]; int iPort; };
+
+struct PrilldConf {
+  char *zDb;
+  PrilldAddr aListen[PRILLD_MX_LISTEN];
+  PrilldAddr aAdvertise[PRILLD_MX_LISTEN];   /* zHost "" : as it listens */
+  int nListen, nAdvertise;
+  int bInsecurePublic;
+  int eLog;                 /* PRILLD_LOG_*: least level printed */
+  int bLogJson;
+  i64 iNode;                /* node.id */
+  i64 nPartitions;          /* num.partitions */
+  i64 bAutoCreate;          /* auto.create.topics.enable */
+  i64 bDeleteTopic;         /* delete.topic.enable */
+  i64 szRequest;            /* socket.request.max.bytes */
+  i64 szHeld;               /* queued.max.request.bytes: of all connections */
+  i64 nConn;                /* max.connections */
+  i64 msIdle;               /* connections.max.idle.ms */
+  i64 szFetch;              /* fetch.max.bytes */
+  i64 szSendBuf, szRecvBuf; /* socket.send/receive.buffer.bytes, -1: the system's */
+  i64 msRebalanceDelay;     /* group.initial.rebalance.delay.ms */
+  i64 msMinSession, msMaxSession, nMaxGroup;
+  i64 szMetadata;           /* offset.metadata.max.bytes */
+};
+void prilldConfDefault(PrilldConf*);
+void prilldConfFree(PrilldConf*);
+/* Set one by name; SQLITE_ERROR with *pzErr (sqlite3_mprintf) says what is
+** allowed. */
+int prilldConfSet(PrilldConf*, const char *zName, const char *zVal, char **pzErr);
+/* The setting at position i: name, value as text into zVal[24], whether it is
+** the default.  NULL past the last. */
+const char *prilldConfName(const PrilldConf*, int i, char *zVal, int *pbDefault);
+/* HOST:PORT, [V6]:PORT or PLAINTEXT://HOST:PORT. */
+int prilldConfAddr(const char *z, PrilldAddr*, char **pzErr);
+/* Command line: PRILLD_ARGS_RUN, or the exit code to end with, its message printed. */
+#define PRILLD_ARGS_RUN (-1)
+int prilldConfArgs(PrilldConf*, int argc, char **argv);
+
+/**************************************************************************
+** log.c
+*/
+enum { PRILLD_LOG_DEBUG, PRILLD_LOG_INFO, PRILLD_LOG_WARN, PRILLD_LOG_ERROR };
+void prilldLogInit(int eLevel, int bJson);
+void prilldLog(int eLevel, const char *zFmt, ...);       /* sqlite3_mprintf's formats */
+
+/**************************************************************************
+** timer.c: a heap of due times.  A timer is part of what it belongs to.
+*/
+struct PrilldTimer {
+  i64 iDue;
+  int iHeap;                /* place in the heap plus 1; 0: not armed */
+  void (*xDue)(PrilldTimer*);
+};
+typedef struct PrilldTimers PrilldTimers;
+struct PrilldTimers { PrilldTimer **ap; int n, nAlloc; };
+int prilldTimerSet(PrilldTimers*, PrilldTimer*, i64 iDue);   /* SQLITE_OK or NOMEM (then not armed) */
+void prilldTimerStop(PrilldTimers*, PrilldTimer*);
+i64 prilldTimerNext(const PrilldTimers*);                    /* PRILL_I64MAX: none */
+void prilldTimerRun(PrilldTimers*, i64 now);                 /* call what is due */
+void prilldTimersFree(PrilldTimers*);
+
+/**************************************************************************
+** view.c: the loop's reading connection: the store as of its last commit
+** seen.  Begin makes it current where something was committed since, and holds
+** its snapshot until End.
+*/
+struct PrilldView {
+  sqlite3 *db;
+  PrillConn *pConn;
+  PrillStore *pStore;
+  int nHold;
+  u8 bStale;                /* something was committed since the last Begin */
+  char zCluster[23];        /* the store's id, as Kafka prints ids */
+  /* topics by name and by id, of catalog iCatalog */
+  PrillTopic **apName, **apUuid;
+  int nHash;
+  i64 iCatalog;
+};
+int prilldViewOpen(PrilldView*, const char *zDb);
+void prilldViewClose(PrilldView*);
+int prilldViewBegin(PrilldView*);
+void prilldViewEnd(PrilldView*);
+/* Between Begin and End; NULL: there is none. */
+PrillTopic *prilldViewTopic(PrilldView*, const char *z, i64 n);
+PrillTopic *prilldViewUuid(PrilldView*, const u8 *aUuid);
+PrillPart *prilldViewPart(PrilldView*, const char *z, i64 n, i64 iPart);
+void prilldUuidText(const u8 *a, char zOut[23]);
+
+/**************************************************************************
+** store_thread.c: jobs.
+**
+** Prepare runs on the store thread outside any transaction (checksums,
+** decompression); run in the transaction that all waiting jobs share; done on
+** the loop once that has committed, or failed: then rc is not SQLITE_OK and
+** zErr may say why.  Where xRun fails and bSavepoint is set, what it did is
+** taken back and the others go on.
+*/
+struct PrilldJob {
+  PrilldJob *pNext;
+  void (*xPrepare)(PrilldJob*);
+  int (*xRun)(PrilldJob*, PrilldWriter*);
+  void (*xDone)(PrilldJob*);
+  PrilldReq *pReq;
+  void *pArg;
+  i64 nByte;                /* what it brings, for the bound of one turn */
+  u8 bSavepoint;
+  int rc;
+  char *zErr;               /* freed after xDone */
+};
+struct PrilldWriter {
+  sqlite3 *db;
+  PrillConn *pConn;
+  PrillStore *pStore;
+  i64 nTurn, nJob, nWaited; /* transactions, jobs, turns that waited over a second */
+};
+void prilldSubmit(Prilld*, PrilldJob*);
+
+/**************************************************************************
+** Requests.
+*/
+struct PrilldReq {
+  Prilld *pD;
+  PrilldConn *pConn;        /* NULL: closed */
+  PrilldReq *pNext;         /* of its connection */
+  PrilldReq *pWaitNext, **ppWaitPrev;   /* in Prilld.pWait */
+  WireHeader h;
+  PrillBuf frame;           /* the request's bytes, without the length */
+  WireArena arena;
+  void *pIn;                /* WireXxxReq */
+  void *pOut;               /* WireXxxResp, with defaults */
+  WireOut out;
+  u8 aHead[9];              /* length, correlation id, tags: before out */
+  int nHead;
+  u8 bDone, bNoReply;
+  u8 bWaiting;              /* on the list Prilld.pWait */
+  u8 bDead;                 /* its connection has closed: on the list Prilld.pDead */
+  int nPending;             /* jobs that have it */
+  PrilldTimer timer;
+  void *pState;             /* the handler's own, in the arena */
+  PrillBuf data;            /* bytes that out refers to */
+  void (*xGone)(PrilldReq*);    /* the connection has closed: let go; then it is freed */
+  i64 iStart;               /* ms, when it came */
+};
+/* Encode pOut and have it sent.  The request is conn.c's afterwards. */
+void prilldReqReply(PrilldReq*);
+/* No answer can be given: close the connection. */
+void prilldReqClose(PrilldReq*);
+/* The same, when acks=0: nothing is sent, the next may be read. */
+void prilldReqSilent(PrilldReq*);
+/* Memory of the request, zeroed.  NULL: the connection is closed already. */
+void *prilldReqAlloc(PrilldReq*, i64 n);
+void prilldReqFree(PrilldReq*);
+void prilldReqFreeDead(Prilld*);
+/* The request waits for records: it is on the list, xDue is called at iDue. */
+void prilldReqWait(PrilldReq*, i64 iDue, void (*xDue)(PrilldTimer*));
+void prilldReqWake(PrilldReq*);               /* off the list again */
+WireStr prilldStr(const char *z);             /* z may be NULL */
+/* A response's string, printed into the arena. */
+WireStr prilldReqPrint(PrilldReq*, const char *zFmt, ...);
+int prilldStrIs(WireStr, const char *z);
+
+/* dispatch.c */
+void prilldDispatch(PrilldReq*);
+void prilldApiVersions(PrilldReq*);
+/* Something was committed: answer the requests that wait for it. */
+void prilldCommitted(Prilld*);
+
+/* conn.c, called by the above */
+void prilldConnReplied(PrilldReq*);
+void prilldConnClose(PrilldConn*);
+const PrilldAddr *prilldConnAddr(const PrilldConn*);     /* what its listener advertises */
+const char *prilldConnPeer(const PrilldConn*);           /* the client's address, text */
+
+/* Handlers. */
+void prilldApiMetadata(PrilldReq*);            /* api_meta.c */
+void prilldApiFindCoordinator(PrilldReq*);
+void prilldApiDescribeCluster(PrilldReq*);
+void prilldApiProduce(PrilldReq*);             /* api_produce.c */
+void prilldApiFetch(PrilldReq*);               /* api_fetch.c */
+void prilldFetchRetry(PrilldReq*);
+void prilldApiListOffsets(PrilldReq*);         /* api_offset.c */
+void prilldApiLeaderEpoch(PrilldReq*);
+
+/**************************************************************************
+** leader.c: is this node the partition's leader, and of which epoch?
+**
+** One node leads all.  iClaim is the epoch a client believes in, -1: any.
+** PRILLD_OK, FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH.
+*/
+i16 prilldLeaderCheck(const PrillPart*, i32 iClaim);
+/* At every start: raise all leader epochs, so that what a former life handed
+** out is known to be older.  In a write transaction. */
+int prilldLeaderStart(PrilldWriter*);
+/* The end of the records of epochs up to iEpoch: Kafka's answer to
+** OffsetForLeaderEpoch. */
+int prilldLeaderEpochEnd(PrillPart*, i32 iEpoch, i32 *piEpoch, i64 *piEnd);
+
+/**************************************************************************
+** The loop's world.
+*/
+typedef struct PrilldStat PrilldStat;
+struct PrilldStat {
+  i64 nConn, nConnAll, nReq, nReqError, nByteIn, nByteOut, nFetchWait, nProduceByte;
+};
+struct Prilld {
+  PrilldConf conf;
+  PrilldView view;
+  PrilldTimers timers;
+  PrilldReq *pWait;         /* requests that wait for records */
+  PrilldReq *pDead;         /* requests to be freed, linked by pNext */
+  i64 now;                  /* ms, monotonic; set before anything is called */
+  i64 nHeld;                /* bytes of requests held */
+  PrilldStat stat;
+  void *pLoop;              /* loop.c's */
+  void *pStoreThread;       /* store_thread.c's */
+  u8 bStopping;
+};
+
+#endif
