@@ -3,7 +3,8 @@
 **
 ** The request is one job.  On the store thread, outside the transaction, each
 ** batch is checked and vetted (CRC, records, offsets within); in it, appended
-** byte for byte but for what the leader sets; after the COMMIT, answered.
+** byte for byte but for what the leader sets, together with the note of its
+** producer's sequence; after the COMMIT, answered.
 ** Partitions stand for themselves: one refused does not stop the others.
 **
 ** With acks=0 there is no answer; an error closes the connection, so that the
@@ -102,12 +103,35 @@ static void producePrepare(PrilldJob *pJob){
   prillBufFree(&p->scratch);
 }
 
+/* An idempotent producer's batch: may it be appended?  1: no, it is answered. */
+static int produceSequence(int *pRc, ProducePart *p, PrillPart *pPart){
+  const PrillBatch *b = &p->b;
+  int eAnswer = PRILL_SEQ_OK;
+  i64 iOff = -1;
+  if( b->iProducer<0 ) return 0;
+  *pRc = prillProducerCheck(pPart, b->iProducer, b->iProducerEpoch, b->iSeq, b->nRec, &eAnswer, &iOff);
+  if( *pRc!=SQLITE_OK ) return 1;
+  switch( eAnswer ){
+    case PRILL_SEQ_DUPLICATE:
+      p->pOut->baseOffset = iOff;
+      p->pOut->logStartOffset = pPart->x.iLogStart;
+      return 1;
+    case PRILL_SEQ_GAP:
+      produceRefuse(p, KE_OUT_OF_ORDER_SEQUENCE_NUMBER, "the batch's sequence does not follow its producer's last");
+      return 1;
+    case PRILL_SEQ_FENCED:
+      produceRefuse(p, KE_INVALID_PRODUCER_EPOCH, "the producer has a newer epoch");
+      return 1;
+    default: return 0;
+  }
+}
+
 static int produceAppend(ProducePart *p, PrilldWriter *pW){
   char zName[250];
   PrillTopic *pTopic = 0;
   PrillPart *pPart;
   i64 iOff = -1;
-  int rc;
+  int rc = SQLITE_OK;
   if( p->topic.n>0 && p->topic.n<(i32)sizeof(zName) ){
     memcpy(zName, p->topic.z, (size_t)p->topic.n);
     zName[p->topic.n] = 0;
@@ -118,10 +142,14 @@ static int produceAppend(ProducePart *p, PrilldWriter *pW){
     return SQLITE_OK;
   }
   pPart = pTopic->apPart[p->pIn->index];
+  if( produceSequence(&rc, p, pPart) ) return rc;
   rc = prillStageBatch(pPart, p->pIn->records.a, &p->b, p->iMinTs, p->iMaxTs, &iOff);
   if( rc==SQLITE_TOOBIG ){
     produceRefuse(p, KE_MESSAGE_TOO_LARGE, "the record batch is larger than max.message.bytes");
     return SQLITE_OK;
+  }
+  if( rc==SQLITE_OK && p->b.iProducer>=0 ){
+    rc = prillProducerNote(pPart, p->b.iProducer, p->b.iProducerEpoch, p->b.iSeq, p->b.nRec, iOff);
   }
   if( rc!=SQLITE_OK ) return rc;
   p->pOut->baseOffset = iOff;
@@ -220,4 +248,50 @@ void prilldApiProduce(PrilldReq *pReq){
   }else{
     prilldSubmit(pReq->pD, &p->job);
   }
+}
+
+/**************************************************************************
+** InitProducerId: an id for an idempotent producer, always a new one.
+*/
+typedef struct InitJob InitJob;
+struct InitJob {
+  PrilldJob job;
+  i64 iProducer;
+  int iEpoch;
+};
+
+static int produceInitRun(PrilldJob *pJob, PrilldWriter *pW){
+  InitJob *p = (InitJob*)pJob;
+  return prillProducerInit(pW->pStore, 0, &p->iProducer, &p->iEpoch);
+}
+
+static void produceInitDone(PrilldJob *pJob){
+  InitJob *p = (InitJob*)pJob;
+  WireInitProducerIdResp *pOut = (WireInitProducerIdResp*)pJob->pReq->pOut;
+  pOut->errorCode = pJob->rc==SQLITE_OK ? KE_NONE : KE_COORDINATOR_NOT_AVAILABLE;
+  pOut->producerId = pJob->rc==SQLITE_OK ? p->iProducer : -1;
+  pOut->producerEpoch = pJob->rc==SQLITE_OK ? (i16)p->iEpoch : -1;
+  pJob->pReq->nPending--;
+  prilldReqReply(pJob->pReq);
+}
+
+void prilldApiInitProducerId(PrilldReq *p){
+  const WireInitProducerIdReq *pIn = (const WireInitProducerIdReq*)p->pIn;
+  WireInitProducerIdResp *pOut = (WireInitProducerIdResp*)p->pOut;
+  InitJob *pJob;
+  if( pIn->transactionalId.n>=0 ){
+    /* Transactions are not served. */
+    pOut->errorCode = pIn->transactionalId.n==0 ? KE_INVALID_REQUEST : KE_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    pOut->producerId = pOut->producerEpoch = -1;
+    prilldReqReply(p);
+    return;
+  }
+  pJob = (InitJob*)prilldReqAlloc(p, (i64)sizeof(*pJob));
+  if( pJob==0 ) return;
+  pJob->job.pReq = p;
+  pJob->job.bSavepoint = 1;
+  pJob->job.xRun = produceInitRun;
+  pJob->job.xDone = produceInitDone;
+  p->nPending = 1;
+  prilldSubmit(p->pD, &pJob->job);
 }

@@ -19,6 +19,7 @@ static const Handler aHandler[] = {
   {WIRE_METADATA, prilldApiMetadata},
   {WIRE_FIND_COORDINATOR, prilldApiFindCoordinator},
   {WIRE_API_VERSIONS, prilldApiVersions},
+  {WIRE_INIT_PRODUCER_ID, prilldApiInitProducerId},
   {WIRE_DESCRIBE_CLUSTER, prilldApiDescribeCluster},
 };
 #define DISPATCH_N ((int)(sizeof(aHandler)/sizeof(aHandler[0])))

@@ -221,6 +221,7 @@ void prilldApiMetadata(PrilldReq*);            /* api_meta.c */
 void prilldApiFindCoordinator(PrilldReq*);
 void prilldApiDescribeCluster(PrilldReq*);
 void prilldApiProduce(PrilldReq*);             /* api_produce.c */
+void prilldApiInitProducerId(PrilldReq*);
 void prilldApiFetch(PrilldReq*);               /* api_fetch.c */
 void prilldFetchRetry(PrilldReq*);
 void prilldApiListOffsets(PrilldReq*);         /* api_offset.c */
