@@ -380,4 +380,29 @@ void prillBarrierEvent(PrillGroup*, const PrillGroupEvent*, i64 now);
 void prillTargetEvent(PrillGroup*, const PrillGroupEvent*, i64 now);
 int prillTargetState(const PrillGroup*);
 
+/**************************************************************************
+** offset.c: what is stored of groups: their rows, their members', and the
+** offsets they have committed.  Writing is for a write transaction that
+** prill_store takes part in; reading goes by the snapshot of the last refresh.
+**
+** A committed offset is the next to be read.  Get: *piOff -1 when there is
+** none; the metadata is appended to *pMeta.  Each: xRow for every offset of a
+** group whose partition exists; other than SQLITE_OK ends it. */
+int prillOffsetPut(PrillStore*, const char *zGroup, PrillPart*, i64 iOff, i64 iEpoch, const char *zMeta, i64 nMeta);
+int prillOffsetGet(PrillStore*, const char *zGroup, PrillPart*, i64 *piOff, i64 *piEpoch, PrillBuf *pMeta);
+int prillOffsetDelete(PrillStore*, const char *zGroup, PrillPart*);
+typedef int (PrillOffsetRow)(void*, PrillPart*, i64 iOff, i64 iEpoch, const char *zMeta);
+int prillOffsetEach(PrillStore*, const char *zGroup, PrillOffsetRow*, void*);
+/* Rows of a group: *peKind 0 when it has none.  Load makes the group of its rows
+** and its members'; *pp NULL when there is none; it is not started yet. */
+int prillGroupRowLoad(PrillStore*, const char *zGroup, const PrillGroupConf*, int eKind, PrillGroup **pp);
+int prillGroupRowKind(PrillStore*, const char *zGroup, int *peKind);
+int prillGroupRowPut(PrillStore*, const char *zGroup, int eKind, const PrillBuf*);
+int prillMemberRowPut(PrillStore*, const char *zGroup, const char *zMember, i64 iPolled, const PrillBuf*);
+int prillMemberRowDelete(PrillStore*, const char *zGroup, const char *zMember);
+/* The group's row, its members' and its offsets. */
+int prillGroupRowDelete(PrillStore*, const char *zGroup);
+/* Names of all groups that have a row or an offset, in *pBuf, a NUL after each. */
+int prillGroupRowNames(PrillStore*, PrillBuf *pBuf);
+
 #endif /* PRILLGROUP_H */

@@ -19,6 +19,9 @@
 **   prill_store_key      what the segments' key runs cover (key.c)
 **   prill_store_tail     the ring of frames (tail.c)
 **   prill_store_trash    files dropped and not yet unlinked (trim.c)
+**   prill_store_group    one row a consumer group (offset.c)
+**   prill_store_member   one row a member of it
+**   prill_store_offset   one row an offset a group has committed
 **   prill_store_producer producer ids and their last batches (producer.c)
 **   prill_store_gap      offsets lost to a power cut under flush=os
 **
@@ -147,6 +150,11 @@ static const char zSchemaSql[] =
   " log_to INT, page INT, pages INT, salt INT, PRIMARY KEY(pid, base, first)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_tail(slot INTEGER PRIMARY KEY, frame BLOB);"
   "CREATE TABLE \"%w\".prill_store_trash(id INTEGER PRIMARY KEY, path TEXT, seen INT);"
+  "CREATE TABLE \"%w\".prill_store_group(grp TEXT PRIMARY KEY, kind INT, state BLOB) WITHOUT ROWID;"
+  "CREATE TABLE \"%w\".prill_store_member(grp TEXT, member TEXT, polled INT, state BLOB,"
+  " PRIMARY KEY(grp, member)) WITHOUT ROWID;"
+  "CREATE TABLE \"%w\".prill_store_offset(grp TEXT, pid INT, off INT, epoch INT, meta TEXT, at INT,"
+  " PRIMARY KEY(grp, pid)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_producer(producer INT, pid INT, epoch INT, seen INT, last BLOB,"
   " name TEXT, PRIMARY KEY(producer, pid)) WITHOUT ROWID;"
   "CREATE UNIQUE INDEX \"%w\".prill_store_producer_name ON prill_store_producer(name)"

@@ -83,7 +83,8 @@ static int storevtabCreate(
 }
 
 static const char *const azShadow[] = {
-  "state", "topic", "part", "segment", "index", "tail", "trash", "gap", "producer"
+  "state", "topic", "part", "segment", "index", "tail", "trash", "gap", "producer",
+  "group", "member", "offset"
 };
 
 static int storevtabDestroy(sqlite3_vtab *pTab){

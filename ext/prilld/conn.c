@@ -114,7 +114,7 @@ int prilldConnBusy(const PrilldLoop *pLoop){
   int n = 0;
   for(p=pLoop->pConns; p; p=p->pNext){
     PrilldReq *pReq;
-    for(pReq=p->pFirst; pReq; pReq=pReq->pNext) n += !pReq->bWaiting;
+    for(pReq=p->pFirst; pReq; pReq=pReq->pNext) n += !pReq->bWaiting && !pReq->bParked;
     n += p->nWrite;
   }
   return n;

@@ -270,6 +270,7 @@ int prilldLoopRun(Prilld *p){
     loopFinish(p);
   }
   uv_run(&loop.uv, UV_RUN_DEFAULT);
+  prilldGroupsFree(p);
   prilldReqFreeDead(p);
   prilldViewClose(&p->view);
   prilldStoreClosed(p);

@@ -6,7 +6,7 @@
 #define PRILLD_LOOP_H
 
 #include <uv.h>
-#include "prilld.h"
+#include "group.h"
 
 #define LOOP_SCRATCH 65536
 

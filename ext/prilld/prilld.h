@@ -176,6 +176,7 @@ struct PrilldReq {
   WireOut out;
   u8 aHead[9];              /* length, correlation id, tags: before out */
   int nHead;
+  u8 bParked;               /* a group has it until a rebalance is over */
   u8 bDone, bNoReply;
   u8 bWaiting;              /* on the list Prilld.pWait */
   u8 bDead;                 /* its connection has closed: on the list Prilld.pDead */
@@ -224,6 +225,12 @@ void prilldApiProduce(PrilldReq*);             /* api_produce.c */
 void prilldApiInitProducerId(PrilldReq*);
 void prilldApiFetch(PrilldReq*);               /* api_fetch.c */
 void prilldFetchRetry(PrilldReq*);
+void prilldApiJoinGroup(PrilldReq*);           /* api_group.c */
+void prilldApiSyncGroup(PrilldReq*);
+void prilldApiHeartbeat(PrilldReq*);
+void prilldApiLeaveGroup(PrilldReq*);
+void prilldApiOffsetCommit(PrilldReq*);        /* api_commit.c */
+void prilldApiOffsetFetch(PrilldReq*);
 void prilldApiListOffsets(PrilldReq*);         /* api_offset.c */
 void prilldApiLeaderEpoch(PrilldReq*);
 
@@ -257,6 +264,7 @@ struct Prilld {
   i64 now;                  /* ms, monotonic; set before anything is called */
   i64 nHeld;                /* bytes of requests held */
   PrilldStat stat;
+  void *pGroups;            /* coordinator.c's */
   void *pLoop;              /* loop.c's */
   void *pStoreThread;       /* store_thread.c's */
   u8 bStopping;

@@ -1,0 +1,347 @@
+/*
+** coordinator.c: Kafka's groups: the state machine of layer 4, its rows and
+** its timers.
+**
+** A group is loaded when somebody asks for it and stays in memory.  An event's
+** actions are stores, then answers.  The stores of one event are one job; its
+** answers, whose contents are taken at the time of the event, are sent when
+** that has committed.  While an earlier job of the group is under way, answers
+** without stores go through a job too: so none overtakes.
+**
+** A request that waits for a rebalance is kept by the group (nPending), whether
+** or not its connection lives: the machine answers each exactly once.
+**
+** When a store fails the group is dropped from memory: who waits is told
+** COORDINATOR_NOT_AVAILABLE, and the next request loads what was committed.
+*/
+#include "group.h"
+
+/* One row to write, or to delete. */
+typedef struct GroupRow GroupRow;
+struct GroupRow {
+  GroupRow *pNext;
+  int eAct;
+  char *zMember;
+  i64 iPolled;
+  PrillBuf state;
+};
+/* An answer to send once they are. */
+typedef struct GroupReply GroupReply;
+struct GroupReply {
+  GroupReply *pNext;
+  PrilldReq *pReq;
+};
+typedef struct GroupJob GroupJob;
+struct GroupJob {
+  PrilldJob job;
+  PrilldGroup *pGroup;
+  char *zGroup;
+  GroupRow *pRows, **ppRow;
+  GroupReply *pReplies, **ppReply;
+};
+
+const char *prilldReqText(PrilldReq *p, WireStr s){
+  return s.n<0 ? 0 : prilldArenaDup(&p->arena, s.z, s.n);
+}
+
+/**************************************************************************
+** Answers.
+*/
+static WireStr groupStr(PrilldReq *p, const char *z){
+  return prilldStr(z ? prilldArenaDup(&p->arena, z, (i64)strlen(z)) : 0);
+}
+static WireBytes groupBytes(PrilldReq *p, const u8 *a, i64 n){
+  WireBytes b;
+  b.a = n>0 ? (const u8*)prilldArenaDup(&p->arena, a, n) : (const u8*)"";
+  b.n = b.a && n>0 ? (i32)n : 0;
+  return b;
+}
+
+static void groupFillMembers(PrilldReq *p, const PrillGroup *g, WireJoinGroupResp *pOut){
+  int i;
+  pOut->members = (WireJoinGroupRespMembers*)prilldArenaAlloc(&p->arena, (i64)sizeof(*pOut->members)*g->nMember);
+  for(i=0; pOut->members && i<g->nMember; i++){
+    const PrillMember *m = g->apMember[i];
+    const PrillProtocol *pMeta = prillMemberMeta(g, m);
+    WireJoinGroupRespMembers *pM = &pOut->members[pOut->nMembers];
+    if( m->bPending ) continue;
+    pM->memberId = groupStr(p, m->zMember);
+    pM->groupInstanceId = groupStr(p, m->zInstance);
+    pM->metadata = groupBytes(p, pMeta ? pMeta->aMeta : 0, pMeta ? pMeta->nMeta : 0);
+    pOut->nMembers++;
+  }
+}
+
+static void groupFill(PrilldReq *p, const PrillGroup *g, const PrillGroupAct *pAct){
+  if( pAct->eAct==PRILL_ACT_JOINED ){
+    WireJoinGroupResp *pOut = (WireJoinGroupResp*)p->pOut;
+    const char *zNone = p->h.iVer>=7 ? 0 : "";
+    pOut->errorCode = (i16)pAct->iErr;
+    pOut->generationId = pAct->iErr ? -1 : pAct->iGeneration;
+    pOut->protocolType = groupStr(p, pAct->iErr ? 0 : g->zProtocolType);
+    pOut->protocolName = groupStr(p, pAct->iErr || g->zProtocol==0 ? zNone : g->zProtocol);
+    pOut->leader = groupStr(p, pAct->zLeader ? pAct->zLeader : "");
+    pOut->memberId = groupStr(p, pAct->zMember ? pAct->zMember : "");
+    pOut->skipAssignment = (i8)pAct->bSkip;
+    if( pAct->bMembers ) groupFillMembers(p, g, pOut);
+  }else{
+    WireSyncGroupResp *pOut = (WireSyncGroupResp*)p->pOut;
+    pOut->errorCode = (i16)pAct->iErr;
+    pOut->protocolType = groupStr(p, pAct->iErr ? 0 : g->zProtocolType);
+    pOut->protocolName = groupStr(p, pAct->iErr ? 0 : g->zProtocol);
+    if( pAct->iErr==0 && pAct->pMember )
+      pOut->assignment = groupBytes(p, pAct->pMember->aAssign, pAct->pMember->nAssign);
+  }
+}
+
+static void groupAnswer(PrilldReq *p){
+  p->bParked = 0;
+  p->nPending--;
+  prilldReqReply(p);
+}
+
+static void groupRefuse(PrilldReq *p, int eAct){
+  PrillGroupAct act;
+  PrillGroup none;
+  memset(&act, 0, sizeof(act));
+  memset(&none, 0, sizeof(none));
+  act.eAct = eAct;
+  act.iErr = KE_COORDINATOR_NOT_AVAILABLE;
+  groupFill(p, &none, &act);
+  groupAnswer(p);
+}
+
+/**************************************************************************
+** Jobs.
+*/
+static int groupRun(PrilldJob *pJob, PrilldWriter *pW){
+  GroupJob *p = (GroupJob*)pJob;
+  GroupRow *pRow;
+  int rc = SQLITE_OK;
+  for(pRow=p->pRows; rc==SQLITE_OK && pRow; pRow=pRow->pNext){
+    if( pRow->eAct==PRILL_ACT_SAVE_GROUP ){
+      rc = prillGroupRowPut(pW->pStore, p->zGroup, PRILL_KIND_KAFKA, &pRow->state);
+    }else if( pRow->eAct==PRILL_ACT_SAVE_MEMBER ){
+      rc = prillMemberRowPut(pW->pStore, p->zGroup, pRow->zMember, pRow->iPolled, &pRow->state);
+    }else{
+      rc = prillMemberRowDelete(pW->pStore, p->zGroup, pRow->zMember);
+    }
+  }
+  return rc;
+}
+
+static void groupJobFree(GroupJob *p){
+  GroupRow *pRow;
+  GroupReply *pReply;
+  while( (pRow = p->pRows)!=0 ){
+    p->pRows = pRow->pNext;
+    sqlite3_free(pRow->zMember);
+    prillBufFree(&pRow->state);
+    sqlite3_free(pRow);
+  }
+  while( (pReply = p->pReplies)!=0 ){
+    p->pReplies = pReply->pNext;
+    sqlite3_free(pReply);
+  }
+  sqlite3_free(p->zGroup);
+  sqlite3_free(p);
+}
+
+/* Drop the group from memory; who waits is told to look for it again. */
+static void groupForget(PrilldGroup *pGroup){
+  Prilld *pD = pGroup->pD;
+  PrilldGroup **pp;
+  u64 iReq;
+  int eAct = 0;
+  for(pp=(PrilldGroup**)&pD->pGroups; *pp && *pp!=pGroup; pp=&(*pp)->pNext){}
+  if( *pp ) *pp = pGroup->pNext;
+  prilldTimerStop(&pD->timers, &pGroup->timer);
+  while( (iReq = prillGroupPending(pGroup->g, &eAct))!=0 ){
+    if( eAct ) groupRefuse((PrilldReq*)(size_t)iReq, eAct);      /* 0: the event's own, its caller answers */
+  }
+  prillGroupFree(pGroup->g);
+  pGroup->g = 0;
+  if( pGroup->nJob==0 ) sqlite3_free(pGroup);
+}
+
+static void groupDone(PrilldJob *pJob){
+  GroupJob *p = (GroupJob*)pJob;
+  PrilldGroup *pGroup = p->pGroup;
+  GroupReply *pReply;
+  if( pJob->rc!=SQLITE_OK ){
+    prilldLog(PRILLD_LOG_ERROR, "group %s: cannot be stored: %s", p->zGroup, pJob->zErr ? pJob->zErr : "");
+  }
+  for(pReply=p->pReplies; pReply; pReply=pReply->pNext){
+    PrilldReq *pReq = pReply->pReq;
+    if( pJob->rc!=SQLITE_OK ) groupRefuse(pReq, pReq->h.iKey==WIRE_JOIN_GROUP ? PRILL_ACT_JOINED : PRILL_ACT_SYNCED);
+    else groupAnswer(pReq);
+  }
+  pGroup->nJob--;
+  if( pGroup->g==0 ){
+    if( pGroup->nJob==0 ) sqlite3_free(pGroup);
+  }else if( pJob->rc!=SQLITE_OK ){
+    groupForget(pGroup);
+  }
+  groupJobFree(p);
+}
+
+static GroupRow *groupAddRow(int *pRc, GroupJob *p, int eAct, const char *zMember){
+  GroupRow *pRow = (GroupRow*)sqlite3_malloc64(sizeof(*pRow));
+  if( pRow==0 ){
+    *pRc = SQLITE_NOMEM;
+    return 0;
+  }
+  memset(pRow, 0, sizeof(*pRow));
+  pRow->eAct = eAct;
+  *p->ppRow = pRow;
+  p->ppRow = &pRow->pNext;
+  if( zMember && (pRow->zMember = sqlite3_mprintf("%s", zMember))==0 ) *pRc = SQLITE_NOMEM;
+  return pRow;
+}
+
+static int groupTake(GroupJob *p, PrillGroup *g, const PrillGroupAct *pAct){
+  GroupReply *pReply;
+  GroupRow *pRow;
+  int rc = SQLITE_OK;
+  switch( pAct->eAct ){
+    case PRILL_ACT_SAVE_GROUP:
+      pRow = groupAddRow(&rc, p, pAct->eAct, 0);
+      if( pRow ) prillGroupSave(&rc, g, &pRow->state);
+      return rc;
+    case PRILL_ACT_SAVE_MEMBER:
+      pRow = groupAddRow(&rc, p, pAct->eAct, pAct->pMember->zMember);
+      if( pRow ) pRow->iPolled = pAct->pMember->iPolled;
+      if( pRow ) prillMemberSave(&rc, g, pAct->pMember, &pRow->state);
+      return rc;
+    case PRILL_ACT_DROP_MEMBER:
+      groupAddRow(&rc, p, pAct->eAct, pAct->zMember);
+      return rc;
+    case PRILL_ACT_JOINED: case PRILL_ACT_SYNCED:
+      groupFill((PrilldReq*)(size_t)pAct->iReq, g, pAct);
+      pReply = (GroupReply*)sqlite3_malloc64(sizeof(*pReply));
+      if( pReply==0 ) return SQLITE_NOMEM;
+      pReply->pNext = 0;
+      pReply->pReq = (PrilldReq*)(size_t)pAct->iReq;
+      *p->ppReply = pReply;
+      p->ppReply = &pReply->pNext;
+      return rc;
+    default: return rc;
+  }
+}
+
+static void groupTimer(PrilldTimer *pTimer){
+  PrillGroupEvent ev;
+  memset(&ev, 0, sizeof(ev));
+  ev.eType = PRILL_EV_TIMER;
+  ev.iGeneration = -1;
+  (void)prilldGroupEvent((PrilldGroup*)(void*)pTimer, &ev);
+}
+
+i16 prilldGroupEvent(PrilldGroup *pGroup, PrillGroupEvent *pEv){
+  Prilld *pD = pGroup->pD;
+  PrillGroup *g = pGroup->g;
+  GroupJob *p = (GroupJob*)sqlite3_malloc64(sizeof(*p));
+  int rc = SQLITE_NOMEM, i = 0, iErr;
+  i64 iDue;
+  if( p ){
+    memset(p, 0, sizeof(*p));
+    p->ppRow = &p->pRows;
+    p->ppReply = &p->pReplies;
+    p->pGroup = pGroup;
+    p->zGroup = sqlite3_mprintf("%s", g->zGroup);
+    rc = p->zGroup ? prillGroupEvent(g, pEv, pD->now) : SQLITE_NOMEM;
+    for(i=0; rc==SQLITE_OK && i<g->nAct; i++) rc = groupTake(p, g, &g->aAct[i]);
+  }
+  if( rc!=SQLITE_OK ){
+    /* What the machine has given up to be answered, and we could not take. */
+    for(; p && i<g->nAct; i++){
+      const PrillGroupAct *pAct = &g->aAct[i];
+      if( pAct->iReq && pAct->iReq!=pEv->iReq ) groupRefuse((PrilldReq*)(size_t)pAct->iReq, pAct->eAct);
+    }
+    if( p ) groupJobFree(p);
+    groupForget(pGroup);
+    return KE_COORDINATOR_NOT_AVAILABLE;
+  }
+  iErr = g->iErr;
+  iDue = prillGroupDeadline(g);
+  if( iDue==PRILL_I64MAX ) prilldTimerStop(&pD->timers, &pGroup->timer);
+  else (void)prilldTimerSet(&pD->timers, &pGroup->timer, iDue);
+  p->job.xRun = groupRun;
+  p->job.xDone = groupDone;
+  p->job.bSavepoint = 1;
+  pGroup->nJob++;
+  if( p->pRows || (p->pReplies && pGroup->nJob>1) ) prilldSubmit(pD, &p->job);
+  else groupDone(&p->job);
+  return (i16)iErr;
+}
+
+/**************************************************************************
+** Groups in memory.
+*/
+static PrilldGroup *groupNew(Prilld *pD, const char *zGroup, int bMake, i16 *piErr){
+  PrillGroupConf conf;
+  PrilldGroup *p;
+  PrillGroup *g = 0;
+  int eKind = 0, rc;
+  prillGroupConfDefault(&conf);
+  conf.msInitialDelay = (i32)pD->conf.msRebalanceDelay;
+  conf.msMinSession = (i32)pD->conf.msMinSession;
+  conf.msMaxSession = (i32)pD->conf.msMaxSession;
+  conf.nMaxSize = (i32)pD->conf.nMaxGroup;
+  rc = prilldViewBegin(&pD->view);
+  if( rc==SQLITE_OK ){
+    rc = prillGroupRowKind(pD->view.pStore, zGroup, &eKind);
+    if( rc==SQLITE_OK && eKind==PRILL_KIND_KAFKA ){
+      rc = prillGroupRowLoad(pD->view.pStore, zGroup, &conf, PRILL_KIND_KAFKA, &g);
+      if( rc==SQLITE_OK && g ) rc = prillGroupStart(g, pD->now);
+    }
+    prilldViewEnd(&pD->view);
+  }
+  if( rc==SQLITE_OK && eKind!=0 && eKind!=PRILL_KIND_KAFKA ){
+    *piErr = KE_INCONSISTENT_GROUP_PROTOCOL;
+    return 0;
+  }
+  if( rc==SQLITE_OK && g==0 && bMake ){
+    g = prillGroupNew(zGroup, PRILL_KIND_KAFKA, &conf);
+    rc = g ? prillGroupStart(g, pD->now) : SQLITE_NOMEM;
+  }
+  p = rc==SQLITE_OK && g ? (PrilldGroup*)sqlite3_malloc64(sizeof(*p)) : 0;
+  if( p==0 ){
+    if( rc!=SQLITE_OK || g ) *piErr = KE_COORDINATOR_NOT_AVAILABLE;
+    prillGroupFree(g);
+    return 0;
+  }
+  memset(p, 0, sizeof(*p));
+  p->pD = pD;
+  p->g = g;
+  p->timer.xDue = groupTimer;
+  p->pNext = (PrilldGroup*)pD->pGroups;
+  pD->pGroups = p;
+  if( prillGroupDeadline(g)!=PRILL_I64MAX ) (void)prilldTimerSet(&pD->timers, &p->timer, prillGroupDeadline(g));
+  return p;
+}
+
+PrilldGroup *prilldGroupGet(Prilld *pD, WireStr name, int bMake, i16 *piErr){
+  PrilldGroup *p;
+  char *z;
+  *piErr = KE_NONE;
+  if( name.n<=0 || (i64)strnlen(name.z, (size_t)name.n)!=name.n ){
+    *piErr = KE_INVALID_GROUP_ID;
+    return 0;
+  }
+  for(p=(PrilldGroup*)pD->pGroups; p; p=p->pNext){
+    if( (i32)strlen(p->g->zGroup)==name.n && memcmp(p->g->zGroup, name.z, (size_t)name.n)==0 ) return p;
+  }
+  z = sqlite3_mprintf("%.*s", name.n, name.z);
+  if( z==0 ){
+    *piErr = KE_COORDINATOR_NOT_AVAILABLE;
+    return 0;
+  }
+  p = groupNew(pD, z, bMake, piErr);
+  sqlite3_free(z);
+  return p;
+}
+
+void prilldGroupsFree(Prilld *pD){
+  while( pD->pGroups ) groupForget((PrilldGroup*)pD->pGroups);
+}

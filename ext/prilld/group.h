@@ -1,0 +1,31 @@
+/*
+** group.h: what coordinator.c, api_group.c and api_commit.c share: the groups
+** this node coordinates.
+*/
+#ifndef PRILLD_GROUP_H
+#define PRILLD_GROUP_H
+
+#include "prilld.h"
+#include "prillGroup.h"
+
+typedef struct PrilldGroup PrilldGroup;
+struct PrilldGroup {
+  PrilldTimer timer;
+  Prilld *pD;
+  PrilldGroup *pNext;
+  PrillGroup *g;
+  int nJob;                 /* store jobs under way */
+  u8 bFailed;               /* one has failed: it is to be loaded anew */
+};
+/* The group of that name: in memory, or loaded of its rows, or with bMake made.
+** NULL with *piErr 0: there is none; else Kafka's error. */
+PrilldGroup *prilldGroupGet(Prilld*, WireStr name, int bMake, i16 *piErr);
+/* Feed an event and do its actions.  Returns PrillGroup.iErr, or an error when
+** the group is lost. */
+i16 prilldGroupEvent(PrilldGroup*, PrillGroupEvent*);
+/* At the end: free all; requests that wait are dropped. */
+void prilldGroupsFree(Prilld*);
+/* A zero-terminated copy; NULL stays NULL. */
+const char *prilldReqText(PrilldReq*, WireStr);
+
+#endif
