@@ -7,9 +7,18 @@
 #define OFFSET_EARLIEST (-2)
 #define OFFSET_MAX_TIME (-3)
 
+/* All records. */
+static PrillRange offsetAll(void){
+  PrillRange r;
+  memset(&r, 0, sizeof(r));
+  r.iTo = r.iTsTo = PRILL_I64MAX;
+  r.iTsFrom = PRILL_I64MIN;
+  return r;
+}
+
 /* The first record whose timestamp is iTs or more: *piOff and *piTs, or -1. */
 static int offsetByTime(PrillPart *pPart, i64 iTs, i64 *piOff, i64 *piTs){
-  PrillRange r = {0, PRILL_I64MAX, PRILL_I64MIN, PRILL_I64MAX, 0, 0, 0};
+  PrillRange r = offsetAll();
   PrillScan *pScan = 0;
   PrillRecord rec;
   int rc;
@@ -39,7 +48,7 @@ static int offsetOfMaxTime(PrillPart *pPart, i64 *piOff, i64 *piTs){
   rc = offsetByTime(pPart, iMax, piOff, piTs);
   if( rc==SQLITE_OK && *piOff<0 ){
     /* It was below the log start: look through what is left. */
-    PrillRange r = {0, PRILL_I64MAX, PRILL_I64MIN, PRILL_I64MAX, 0, 0, 0};
+    PrillRange r = offsetAll();
     PrillScan *pScan = 0;
     PrillRecord rec;
     rc = prillScanOpen(pPart, &r, &pScan);
