@@ -43,7 +43,7 @@ static int mainIsThere(sqlite3 *db, int *pbThere){
 /* Take back what a failed registration left. */
 static void mainUnregister(sqlite3 *db){
   static const char *const azModule[] = {
-    "prill_store", "topic", "prill_records", "prill_topics", "prill_partitions", "prill_segments",
+    "prill_store", "topic", "follow", "prill_records", "prill_topics", "prill_partitions", "prill_segments",
     "prill_batches", "prill_config", "prill_hot"
   };
   size_t i;
@@ -66,6 +66,7 @@ static int mainRegister(sqlite3 *db){
   if( rc==SQLITE_OK ) rc = prillVtabStoreInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabTopicInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabHotInit(p);
+  if( rc==SQLITE_OK ) rc = prillVtabFollowInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabAdminInit(p);
   if( rc!=SQLITE_OK ) mainUnregister(db);
   prillConnUnref(p);

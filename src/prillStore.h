@@ -28,6 +28,7 @@ typedef struct PrillWake PrillWake;
 typedef struct PrillSeen PrillSeen;
 typedef struct PrillTurn PrillTurn;
 typedef struct PrillKeyPend PrillKeyPend;
+typedef struct PrillKeep PrillKeep;
 
 /* Cached statements, by number.  store.c has their texts. */
 enum {
@@ -50,6 +51,15 @@ struct PrillConn {
   PrillSeen *pSeen;       /* what was last read of which topic (wait.c) */
   i64 nSlept;             /* sleeps that have ended, for prill_debug() */
   PrillTurn *pTurn;       /* the busy handler's state, or NULL (turn.c) */
+  PrillKeep *pKeep;       /* what tables of schema temp leave with the connection */
+};
+
+/* State of a table of schema temp that outlives its sqlite3_vtab: SQLite
+** disconnects tables whenever it reads the schema anew.  First member of such
+** a state; freed, with xFree, when the connection ends. */
+struct PrillKeep {
+  PrillKeep *pNext;
+  void (*xFree)(PrillKeep*);
 };
 
 /* What the database says of one partition: the committed truth. */
@@ -765,6 +775,7 @@ int prillVtabStoreInit(PrillConn*);
 int prillVtabStoreJoin(PrillStore*);
 int prillVtabTopicInit(PrillConn*);
 int prillVtabHotInit(PrillConn*);                            /* vtab_hot.c: prill_hot */
+int prillVtabFollowInit(PrillConn*);
 int prillVtabAdminInit(PrillConn*);
 typedef struct PrillFunc PrillFunc;
 struct PrillFunc {

@@ -1,6 +1,6 @@
 /*
-** prillTopic.h: what vtab_topic.c and vtab_plan.c share: the columns of a
-** topic's table, and a plan.  Included by these two alone.
+** prillTopic.h: what the tables that show records share: the columns of a
+** topic's table; and the plan of vtab_topic.c and vtab_plan.c.
 */
 #ifndef PRILLTOPIC_H
 #define PRILLTOPIC_H
@@ -22,6 +22,11 @@ static inline int prillPlanColumn(int bDoor, int iCol){
 
 #define TOPIC_OFF_BITS  48            /* rowid: partition<<48 | offset */
 #define TOPIC_MX_TERM   16            /* terms of one plan */
+
+/* vtab_record.c.  Column eCol (not TOPIC_SCHEMA) of a record of pTopic, on which
+** pScan stands, as the result; *pJson is room for headers. */
+int prillRecordColumn(sqlite3_context*, int eCol, const PrillTopic*, int iPart, const PrillRecord*, PrillScan*,
+                      PrillBuf *pJson);
 
 /* A plan as xFilter reads it, and what its terms leave. */
 typedef struct PrillPlan PrillPlan;

@@ -63,6 +63,11 @@ void prillConnUnref(void *pArg){
   PrillConn *p = (PrillConn*)pArg;
   if( --p->nRef>0 ) return;
   assert( p->pStores==0 );
+  while( p->pKeep ){
+    PrillKeep *pKeep = p->pKeep;
+    p->pKeep = pKeep->pNext;
+    pKeep->xFree(pKeep);
+  }
   prillTurnFree(p);
   prillWakeFree(p);
   prillWaitFree(p);

@@ -959,67 +959,15 @@ static int topicEof(sqlite3_vtab_cursor *pCur){
   return ((TopicCursor*)pCur)->bEof;
 }
 
-/* A key or value as its setting says: eType PRILL_AUTO, _TEXT or _BLOB.  bTerm:
-** the byte after it may be looked at.  If it is 0, as after the value of a record
-** without headers, SQLite is told that the text is terminated and need not do it. */
-static void topicResult(sqlite3_context *pCtx, const u8 *a, i32 n, int eType, int bTerm){
-  if( n<0 ) return;                               /* NULL */
-  if( n==0 ) a = (const u8*)"";
-  if( eType==PRILL_TEXT || (eType==PRILL_AUTO && prillUtf8(a, n)) ){
-    if( bTerm && eType==PRILL_AUTO && a[n]==0 ) n = -1;
-    sqlite3_result_text(pCtx, (const char*)a, n, SQLITE_TRANSIENT);
-  }else{
-    sqlite3_result_blob(pCtx, a, n, SQLITE_TRANSIENT);
-  }
-}
-
-/* The columns that tell of the record's batch and its bytes. */
-static void topicHiddenColumn(TopicCursor *c, sqlite3_context *pCtx, int iCol){
-  const PrillBatch *b = prillScanBatch(c->pScan);
-  i64 v = -1;
-  switch( iCol ){
-    case TOPIC_EPOCH:          v = b->iEpoch; break;
-    case TOPIC_PRODUCER:       v = b->iProducer; break;
-    case TOPIC_PRODUCER_EPOCH: v = b->iProducerEpoch; break;
-    case TOPIC_SEQUENCE:
-      /* Sequence numbers go round at 2^31. */
-      if( b->iSeq>=0 ) v = (b->iSeq + (c->rec.iOff - b->iBase)) & 0x7fffffff;
-      break;
-    case TOPIC_BATCH:          v = b->iBase; break;
-    default:
-      v = (i64)PRILL_MAX(c->rec.nKey, 0) + PRILL_MAX(c->rec.nVal, 0) + c->rec.nHdrByte;
-      break;
-  }
-  sqlite3_result_int64(pCtx, v);
-}
-
 static int topicColumn(sqlite3_vtab_cursor *pCur, sqlite3_context *pCtx, int iCol){
   TopicCursor *c = (TopicCursor*)pCur;
-  int rc;
   if( iCol>TOPIC_HEADERS ) iCol = prillPlanColumn(((TopicVtab*)pCur->pVtab)->pStore!=0, iCol);
   assert( !c->plan.bOffsets || iCol<=TOPIC_OFFSET || iCol==TOPIC_TOPIC || iCol==TOPIC_SCHEMA );
-  switch( iCol ){
-    case TOPIC_PARTITION: sqlite3_result_int(pCtx, c->iPart); break;
-    case TOPIC_OFFSET:    sqlite3_result_int64(pCtx, c->rec.iOff); break;
-    case TOPIC_TIMESTAMP: sqlite3_result_int64(pCtx, c->rec.iTs); break;
-    case TOPIC_KEY:
-      topicResult(pCtx, c->rec.pKey, c->rec.nKey, c->pTopic->cfg.eKey, 0);
-      break;
-    case TOPIC_VALUE:
-      topicResult(pCtx, c->rec.pVal, c->rec.nVal, c->pTopic->cfg.eValue, 1);
-      break;
-    case TOPIC_HEADERS:
-      if( c->rec.nHdr==0 ) break;
-      c->json.n = 0;
-      rc = prillHeaderToJson(c->rec.pHdr, c->rec.nHdrByte, c->rec.nHdr, &c->json);
-      if( rc!=SQLITE_OK ) return rc;
-      sqlite3_result_text64(pCtx, (const char*)c->json.a, (u64)c->json.n, SQLITE_TRANSIENT, SQLITE_UTF8);
-      break;
-    case TOPIC_TOPIC:  sqlite3_result_text(pCtx, c->pTopic->zName, -1, SQLITE_TRANSIENT); break;
-    case TOPIC_SCHEMA: sqlite3_result_text(pCtx, c->pStore->zSchema, -1, SQLITE_TRANSIENT); break;
-    default:           topicHiddenColumn(c, pCtx, iCol); break;
+  if( iCol==TOPIC_SCHEMA ){
+    sqlite3_result_text(pCtx, c->pStore->zSchema, -1, SQLITE_TRANSIENT);
+    return SQLITE_OK;
   }
-  return SQLITE_OK;
+  return prillRecordColumn(pCtx, iCol, c->pTopic, c->iPart, &c->rec, c->pScan, &c->json);
 }
 
 static int topicRowid(sqlite3_vtab_cursor *pCur, sqlite3_int64 *piRowid){

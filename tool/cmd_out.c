@@ -2,10 +2,14 @@
 ** cmd_out.c: prill consume and prill export: records are printed.
 **
 ** One read transaction, so one state of the topic; partition by partition, in
-** offset order.
+** offset order.  With -f a table "follow" is told, in that transaction, that
+** this is where it starts, and afterwards gives what comes.
 */
 #include "cmd.h"
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
 
 /* A piece of an output format: bytes, or a field. */
 typedef struct OutPiece OutPiece;
@@ -24,6 +28,7 @@ struct Out {
   i64 nMax, nDone;              /* nMax -1: no bound */
   i64 iPart;                    /* -1: all */
   int bJson;
+  int bFollow;
   OutPiece *aPiece;
   int nPiece;
   CmdBuf line;
@@ -249,33 +254,98 @@ static i64 outStart(Out *p, int iPart){
   return iStart;
 }
 
+/* -f: a signal that came; a SELECT that waits is running. */
+static volatile sig_atomic_t outStop = 0, outWaits = 0;
+
+static void outRecord(Out *p, sqlite3_stmt *pStmt){
+  p->line.n = 0;
+  if( p->bJson ) outJson(p, pStmt); else outFormatted(p, pStmt);
+  if( p->line.n && fwrite(p->line.a, 1, p->line.n, stdout)!=p->line.n ) cmdFlush();
+  p->nDone++;
+}
+
 static void outPartition(Out *p, int iPart){
   sqlite3_stmt *pStmt;
   i64 iStart = outStart(p, iPart);
   pStmt = cmdPrepare("SELECT " OUT_COLUMNS " FROM prill_records(%Q) WHERE partition=%d AND offset>=%lld"
                      " ORDER BY offset", p->zTopic, iPart, iStart);
-  while( p->nDone!=p->nMax && cmdStep(pStmt) ){
-    p->line.n = 0;
-    if( p->bJson ) outJson(p, pStmt); else outFormatted(p, pStmt);
-    if( p->line.n && fwrite(p->line.a, 1, p->line.n, stdout)!=p->line.n ) cmdFlush();
-    p->nDone++;
-  }
+  while( p->nDone!=p->nMax && !outStop && cmdStep(pStmt) ) outRecord(p, pStmt);
   cmdFinish(pStmt);
+}
+
+/**************************************************************************
+** Following.
+*/
+/* The sleep is not restarted, and what it then finds is sqlite3_interrupt(). */
+static void outSignal(int iSignal){
+  outStop = iSignal;
+  if( outWaits ) sqlite3_interrupt(cmdDb);
+}
+
+static void outCatch(void){
+  static const int aSignal[] = {SIGINT, SIGTERM, SIGHUP};
+  struct sigaction act;
+  size_t i;
+  memset(&act, 0, sizeof(act));
+  act.sa_handler = outSignal;
+  sigemptyset(&act.sa_mask);
+  for(i=0; i<sizeof(aSignal)/sizeof(aSignal[0]); i++) sigaction(aSignal[i], &act, 0);
+}
+
+/* Has the reader of standard output gone? */
+static int outGone(void){
+  struct pollfd p = {STDOUT_FILENO, 0, 0};
+  return poll(&p, 1, 0)>0 && (p.revents & (POLLERR|POLLNVAL));
+}
+
+/* Print what pStmt gives, and flush.  The number of records. */
+static i64 outBurst(Out *p, sqlite3_stmt *pStmt){
+  i64 nBefore = p->nDone;
+  int rc = SQLITE_ROW;
+  while( p->nDone!=p->nMax && !outStop && (rc = sqlite3_step(pStmt))==SQLITE_ROW ) outRecord(p, pStmt);
+  sqlite3_reset(pStmt);
+  if( rc!=SQLITE_ROW && rc!=SQLITE_DONE && rc!=SQLITE_INTERRUPT ) cmdFatal("%s", sqlite3_errmsg(cmdDb));
+  cmdFlush();
+  return p->nDone-nBefore;
+}
+
+/* Wait for a record, print it and what else is there, until a signal comes or
+** nobody reads any more. */
+static void outFollow(Out *p){
+  char *zWhere = p->iPart<0 ? cmdPrintf("1") : cmdPrintf("partition=%lld", p->iPart);
+  sqlite3_stmt *pWait = cmdPrepare("SELECT " OUT_COLUMNS " FROM temp.prill_follow WHERE timeout_ms=1000 AND %s"
+                                   " LIMIT 1", zWhere);
+  sqlite3_stmt *pRest = cmdPrepare("SELECT " OUT_COLUMNS " FROM temp.prill_follow WHERE %s", zWhere);
+  cmdFlush();
+  outWaits = 1;
+  while( !outStop && p->nDone!=p->nMax && !outGone() ){
+    if( outBurst(p, pWait) ) outBurst(p, pRest);
+  }
+  outWaits = 0;
+  cmdFinish(pWait);
+  cmdFinish(pRest);
+  sqlite3_free(zWhere);
 }
 
 static void outRun(Out *p, const char *zFrom){
   int i, nPart;
   cmdOpen(CMD_READ);
   outFrom(p, zFrom);
+  if( p->bFollow ) outCatch();
   cmdExec("BEGIN");
   nPart = cmdTopicFind(p->zTopic, 0);
   if( p->iPart>=nPart ){
     cmdFatal("topic %s has no partition %lld: they are 0 to %d", p->zTopic, (long long)p->iPart, nPart-1);
   }
-  for(i=0; i<nPart && p->nDone!=p->nMax; i++){
+  if( p->bFollow ){
+    cmdExec("CREATE VIRTUAL TABLE temp.prill_follow USING follow(topics=%Q, from=latest)", p->zTopic);
+    cmdExec("SELECT 1 FROM temp.prill_follow");
+  }
+  for(i=0; i<nPart && p->nDone!=p->nMax && !outStop; i++){
     if( p->iPart<0 || p->iPart==i ) outPartition(p, i);
   }
   cmdExec("COMMIT");
+  if( p->bFollow ) outFollow(p);
   for(i=0; i<p->nPiece; i++) sqlite3_free(p->aPiece[i].text.a);
   sqlite3_free(p->aPiece);
   sqlite3_free(p->line.a);
@@ -286,6 +356,7 @@ int cmdConsume(const Cmd *pMe, int nArg, char **azArg){
   Out out = {0};
   const CmdOpt aOpt[] = {
     {0, "from", OPT_TEXT, (void*)&zFrom},
+    {'f', "follow", OPT_FLAG, &out.bFollow},
     {'n', "count", OPT_INT, &out.nMax},
     {'p', "partition", OPT_INT, &out.iPart},
     {'K', "key-separator", OPT_TEXT, (void*)&zSep},

@@ -42,6 +42,7 @@ static const Cmd aCmd[] = {
   {"consume", "TOPIC [OPTION]...", "print records, from the earliest to the end",
    "      --from WHERE          earliest, latest, an offset, -N for the last N,\n"
    "                            2024-01-31T12:00:00Z, or @MILLISECONDS\n"
+   "  -f, --follow              then wait for more and print them as they come\n"
    "  -n, --count N             at most N records\n"
    "  -p, --partition N         only this partition\n"
    "  -K, --key-separator SEP   print the key and SEP before the value\n"
@@ -274,9 +275,9 @@ void cmdOpen(int eOpen){
   }
   rc = sqlite3_open_v2(zCmdDb, &cmdDb, SQLITE_OPEN_READWRITE | (eOpen==CMD_CREATE ? SQLITE_OPEN_CREATE : 0), 0);
   if( rc!=SQLITE_OK ) cmdFatal("%s: %s", zCmdDb, cmdDb ? sqlite3_errmsg(cmdDb) : "out of memory");
-  sqlite3_busy_timeout(cmdDb, 10000);
   sqlite3_extended_result_codes(cmdDb, 1);
   if( prill_init(cmdDb)!=SQLITE_OK ) cmdDbFatal();
+  cmdExec("SELECT prill_busy_timeout(10000)");
   if( eOpen!=CMD_READ && sqlite3_db_readonly(cmdDb, "main") ){
     cmdFatal("%s: cannot be written; check its permissions", zCmdDb);
   }
