@@ -376,7 +376,7 @@ static int followClose(sqlite3_vtab_cursor *pCur){
 
 /* The first offset of a partition for from=. */
 static int followStart(FollowVtab *p, PrillPart *pPart, i64 *piNext){
-  PrillRange r = {0, PRILL_I64MAX-1, PRILL_I64MIN, PRILL_I64MAX, 0, 0};
+  PrillRange r = {.iTsFrom = p->msFrom, .iTsTo = PRILL_I64MAX};
   PrillScan *pScan = 0;
   PrillRecord rec;
   int rc;
@@ -385,7 +385,6 @@ static int followStart(FollowVtab *p, PrillPart *pPart, i64 *piNext){
   *piNext = prillPartEnd(pPart);
   if( p->eFrom==FOLLOW_LATEST || *piNext==0 ) return SQLITE_OK;
   r.iTo = *piNext-1;
-  r.iTsFrom = p->msFrom;
   rc = prillScanOpen(pPart, &r, &pScan);
   if( rc==SQLITE_OK ) rc = prillScanNext(pScan, &rec);
   if( rc==SQLITE_ROW ) *piNext = rec.iOff;
@@ -507,7 +506,7 @@ static int followNote(FollowCursor *c, const FollowGive *pGive){
 ** have been read again.  One that is gone leaves pScan NULL. */
 static int followScan(FollowCursor *c){
   const FollowGive *pGive = &c->aGive[c->iGive];
-  PrillRange r = {pGive->iFrom, pGive->iEnd-1, PRILL_I64MIN, PRILL_I64MAX, 0, 0};
+  PrillRange r = {.iFrom = pGive->iFrom, .iTo = pGive->iEnd-1, .iTsFrom = PRILL_I64MIN, .iTsTo = PRILL_I64MAX};
   PrillTopic *pTopic;
   int rc = prillStoreRefresh(c->pStore);
   if( rc!=SQLITE_OK ) return rc;
