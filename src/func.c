@@ -220,6 +220,7 @@ static void funcDebug(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg){
   PrillConn *p = (PrillConn*)sqlite3_user_data(pCtx);
   PrillBuf buf = {0,0,0};
   const char *zSchema;
+  i64 nWait, nWoken;
   int rc = SQLITE_OK;
   int i;
   (void)nArg; (void)apArg;
@@ -241,6 +242,8 @@ static void funcDebug(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg){
     }
     prillStorePut(pStore);
   }
+  prillTurnCount(p, &nWait, &nWoken);
+  prillBufPrintf(&rc, &buf, "lock waits %lld, woken %lld\n", nWait, nWoken);
   if( rc==SQLITE_OK ){
     sqlite3_result_text64(pCtx, (char*)buf.a, (u64)(buf.n-1), SQLITE_TRANSIENT, SQLITE_UTF8);
   }else{

@@ -39,6 +39,7 @@ struct PrillTurn {
   sqlite3_vfs *pVfs;                  /* main's: its clock and sleep */
   PrillWake *pWake;                   /* where it sleeps, or NULL */
   PrillMark mark;                     /* sampled before the last attempt */
+  i64 nWait, nWoken;                  /* waits; sleeps that a turn ended: for prill_debug() */
   i64 usWait;                         /* the time allowed */
   i64 usLeft;                         /* of it */
 };
@@ -57,6 +58,7 @@ static void turnSample(PrillTurn *p){
 static void turnBegin(PrillTurn *p){
   PrillWake *pWake = p->pWake;
   p->usLeft = p->usWait;
+  p->nWait++;
   if( pWake==0 || !prillWakeMap(pWake, 1) ){
     for(pWake=p->pConn->pWakes; pWake && !prillWakeMap(pWake, 0); pWake=pWake->pNext){}
     if( pWake ) p->pWake = pWake;
@@ -82,6 +84,7 @@ static int turnBusy(void *pArg, int nPrior){
   usSlept = us;
   if( !prillWakeSleep(p->pWake, p->pVfs, &p->mark, us) ){
     usSlept = PRILL_MIN(PRILL_MAX((prillNow(p->pVfs)-msBegan)*1000, 1), us);
+    p->nWoken++;
   }
   p->usLeft -= usSlept;
   turnSample(p);
@@ -104,6 +107,11 @@ int prillTurnTimeout(PrillConn *pConn, int ms){
   }
   p->usWait = (i64)ms*1000;
   return sqlite3_busy_handler(pConn->db, turnBusy, p);
+}
+
+void prillTurnCount(PrillConn *pConn, i64 *pnWait, i64 *pnWoken){
+  *pnWait = pConn->pTurn ? pConn->pTurn->nWait : 0;
+  *pnWoken = pConn->pTurn ? pConn->pTurn->nWoken : 0;
 }
 
 int prillTurnPass(PrillStore *pStore){
