@@ -190,7 +190,7 @@ void prillBatchEncode(int *pRc, PrillBuf *pBuf, PrillBatch *p, int eCodec,
     return;
   }
   p->nByte = pBuf->n-iStart;
-  p->mAttr = (p->mAttr & ~PRILL_ATTR_CODEC) | eCodec;
+  p->mAttr = (p->mAttr & ~PRILL_ATTR_CODEC) | (eCodec & PRILL_ATTR_CODEC);
   a = pBuf->a+iStart;
   batchPutHeader(a, p);
   p->iCrc = prillCrc32c(0, a+21, p->nByte-21);

@@ -55,6 +55,7 @@ struct CheckRun {
   i64 iNext;                    /* offset expected next in the partition */
   i64 iEpoch;                   /* leader epoch of the batch before */
   int bGaps;                    /* the partition has lost offsets */
+  int bSparse;                  /* or some that compaction took */
   int bFiles;                   /* the directory is there and ours */
   sqlite3_stmt *pTick;          /* tells of an interrupt */
   int nTick;
@@ -231,7 +232,7 @@ static int checkOffsets(CheckRun *ck, i64 iPos, i64 iBase, i64 iLast, int *pbBad
     }
     return checkSay(ck, "the tail has offset %lld where %lld or more was expected", iBase, ck->iNext);
   }
-  if( iBase>iStart && (ck->pPart->pTopic->cfg.mCleanup & PRILL_COMPACT)==0 ){
+  if( iBase>iStart && !ck->bSparse ){
     rc = checkIsLost(ck, iStart, iBase-1, &bLost);
     if( rc==SQLITE_OK && !bLost ) rc = checkSay(ck, "offsets %lld to %lld are missing", iStart, iBase-1);
   }
@@ -775,6 +776,8 @@ static int checkPart(CheckRun *ck, PrillTopic *pTopic, PrillPart *p){
   if( rc!=SQLITE_OK || bBad ) return rc;
   rc = checkExtent(ck);
   ck->iNext = checkFirst(p);
+  ck->bSparse = (pTopic->cfg.mCleanup & PRILL_COMPACT)!=0;
+  for(i=0; i<p->nSeg; i++) ck->bSparse |= p->aSeg[i].iClean>0;
   ck->iEpoch = 0;
   for(i=0; rc==SQLITE_OK && i<p->nSeg; i++){
     PrillSeg seg = p->aSeg[i];

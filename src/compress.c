@@ -35,6 +35,7 @@
 #include "prillInt.h"
 #include <lz4.h>
 #include <lz4frame.h>
+#include <lz4hc.h>
 #ifdef PRILL_HAVE_ZLIB
 # include <zlib.h>
 #endif
@@ -47,6 +48,8 @@
 #endif
 
 #define COMPRESS_LZ4_BLOCK 65536
+/* Of its high compression, as PRILL_LZ4_BEST: more costs much and gives little. */
+#define COMPRESS_LZ4_LEVEL 9
 /* No LZ4 sequence yields more than this many bytes for one of input. */
 #define COMPRESS_LZ4_RATIO 255
 
@@ -64,18 +67,21 @@ static void compressPutLe32(u8 *a, u32 v){
 ** it needs no allocation and no copy.  A block is given one byte less than
 ** its length to fit in, so one that does not shrink is given up early.
 */
-static int compressLz4(int nAccel, const u8 *a, i64 n, PrillBuf *pOut){
+static int compressLz4(int nAccel, const u8 *a, i64 n, int bBest, PrillBuf *pOut){
   LZ4_stream_t state;
+  void *pBest = 0;
   int rc = SQLITE_OK;
   i64 nBlock = (n+COMPRESS_LZ4_BLOCK-1)/COMPRESS_LZ4_BLOCK;
   u8 *z = prillBufRoom(&rc, pOut, n + 4*nBlock + (i64)sizeof(compressLz4Head)+4);
   if( z==0 ) return rc;
+  if( bBest && (pBest = sqlite3_malloc64((u64)LZ4_sizeofStateHC()))==0 ) return SQLITE_NOMEM;
   memcpy(z, compressLz4Head, sizeof(compressLz4Head));
   z += sizeof(compressLz4Head);
   while( n>0 ){
     int nIn = (int)PRILL_MIN(n, COMPRESS_LZ4_BLOCK);
-    int nZ = LZ4_compress_fast_extState(&state, (const char*)a, (char*)z+4,
-                                        nIn, nIn-1, nAccel);
+    int nZ = bBest
+      ? LZ4_compress_HC_extStateHC(pBest, (const char*)a, (char*)z+4, nIn, nIn-1, COMPRESS_LZ4_LEVEL)
+      : LZ4_compress_fast_extState(&state, (const char*)a, (char*)z+4, nIn, nIn-1, nAccel);
     if( nZ>0 ){
       compressPutLe32(z, (u32)nZ);
     }else{
@@ -88,6 +94,7 @@ static int compressLz4(int nAccel, const u8 *a, i64 n, PrillBuf *pOut){
     n -= nIn;
   }
   compressPutLe32(z, 0);
+  sqlite3_free(pBest);
   pOut->n = z+4-pOut->a;
   return SQLITE_OK;
 }
@@ -382,7 +389,8 @@ int prillCompress(int eCodec, int nAccel, const u8 *a, i64 n, PrillBuf *pOut){
   int rc = SQLITE_OK;
   switch( eCodec ){
     case PRILL_NONE: prillBufAppend(&rc, pOut, a, n); break;
-    case PRILL_LZ4:  rc = compressLz4(nAccel, a, n, pOut); break;
+    case PRILL_LZ4:  rc = compressLz4(nAccel, a, n, 0, pOut); break;
+    case PRILL_LZ4_BEST: rc = compressLz4(nAccel, a, n, 1, pOut); break;
 #ifdef PRILL_HAVE_ZLIB
     case PRILL_GZIP: rc = compressGzip(a, n, pOut); break;
 #endif

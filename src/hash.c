@@ -106,3 +106,42 @@ int prillJumpHash(const void *p, i64 n, int nPart){
   }
   return (int)iPart;
 }
+
+static inline u64 hashRotl(u64 x, int n){ return (x<<n)|(x>>(64-n)); }
+static u64 hashGet64Le(const u8 *a){
+  u64 v = 0;
+  int i;
+  for(i=7; i>=0; i--) v = (v<<8)|a[i];
+  return v;
+}
+static inline void hashSipRound(u64 v[4]){
+  v[0] += v[1]; v[1] = hashRotl(v[1], 13); v[1] ^= v[0]; v[0] = hashRotl(v[0], 32);
+  v[2] += v[3]; v[3] = hashRotl(v[3], 16); v[3] ^= v[2];
+  v[0] += v[3]; v[3] = hashRotl(v[3], 21); v[3] ^= v[0];
+  v[2] += v[1]; v[1] = hashRotl(v[1], 17); v[1] ^= v[2]; v[2] = hashRotl(v[2], 32);
+}
+static inline void hashSipWord(u64 v[4], u64 m){
+  v[3] ^= m;
+  hashSipRound(v);
+  hashSipRound(v);
+  v[0] ^= m;
+}
+
+/* Aumasson and Bernstein's SipHash-2-4, its variant of 128 bits. */
+void prillSipHash(const u8 aKey[16], const void *pIn, i64 n, u64 aOut[2]){
+  const u8 *a = (const u8*)pIn;
+  u64 k0 = hashGet64Le(aKey), k1 = hashGet64Le(aKey+8);
+  u64 v[4] = { k0^0x736f6d6570736575u, k1^0x646f72616e646f6du^0xee, k0^0x6c7967656e657261u, k1^0x7465646279746573u };
+  u64 m = (u64)n<<56;
+  i64 i;
+  int j;
+  for(i=0; i+8<=n; i+=8) hashSipWord(v, hashGet64Le(a+i));
+  for(j=0; i+j<n; j++) m |= (u64)a[i+j]<<(8*j);
+  hashSipWord(v, m);
+  v[2] ^= 0xee;
+  for(j=0; j<4; j++) hashSipRound(v);
+  aOut[0] = v[0]^v[1]^v[2]^v[3];
+  v[1] ^= 0xdd;
+  for(j=0; j<4; j++) hashSipRound(v);
+  aOut[1] = v[0]^v[1]^v[2]^v[3];
+}

@@ -20,7 +20,7 @@
 #include "prillInt.h"
 
 /* How a setting's text is read. */
-enum { OPTION_I64, OPTION_INT, OPTION_WORD, OPTION_FUNC };
+enum { OPTION_I64, OPTION_INT, OPTION_WORD, OPTION_FUNC, OPTION_RATIO };
 
 /* One word a setting may have as its value. */
 typedef struct OptionWord OptionWord;
@@ -30,7 +30,10 @@ struct OptionWord {
 };
 
 /* The words of each setting, canonical ones first; a NULL ends the list. */
-static const OptionWord optionCleanup[] = { {"delete", PRILL_DELETE}, {0,0} };
+static const OptionWord optionCleanup[] = {
+  {"delete", PRILL_DELETE}, {"compact", PRILL_COMPACT}, {"compact,delete", PRILL_COMPACT|PRILL_DELETE},
+  {"delete,compact", PRILL_COMPACT|PRILL_DELETE}, {0,0}
+};
 static const OptionWord optionCompress[] = {
   {"producer", PRILL_PRODUCER}, {"none", PRILL_NONE}, {"lz4", PRILL_LZ4},
 #ifdef PRILL_HAVE_ZLIB
@@ -84,10 +87,16 @@ static const OptionDef optionTable[] = {
       PRILL_AUTO, 0, 0, optionType},
   {"key.index", OPTION_WORD, OPTION_FIELD(bKeyIndex),
       0, 0, 0, optionBool},
+  {"max.compaction.lag.ms", OPTION_I64, OPTION_FIELD(msMaxLag),
+      PRILL_I64MAX, 1, PRILL_I64MAX, 0},
   {"max.message.bytes", OPTION_I64, OPTION_FIELD(szMessage),
       1048588, 256, 1073741824, 0},
   {"message.timestamp.type", OPTION_WORD, OPTION_FIELD(bAppendTime),
       0, 0, 0, optionTime},
+  {"min.cleanable.dirty.ratio", OPTION_RATIO, OPTION_FIELD(iDirtyRatio),
+      500000, 0, 1000000, 0},
+  {"min.compaction.lag.ms", OPTION_I64, OPTION_FIELD(msMinLag),
+      0, 0, PRILL_I64MAX, 0},
   {"min.insync.replicas", OPTION_INT, OPTION_FIELD(nMinIsr),
       1, 1, 1, 0},
   {"partitioner", OPTION_FUNC, OPTION_FIELD(ePartitioner),
@@ -175,6 +184,30 @@ static int optionInt(const char *z, i64 *pOut){
   return 0;
 }
 
+/* A fraction of at most six digits, in millionths: "0.5", ".25", "1".  0 on
+** success. */
+static int optionRatio(const char *z, i64 *pOut){
+  i64 v = 0, iUnit = 1000000;
+  int nDigit = 0, bPoint = 0;
+  for(; *z; z++){
+    if( *z=='.' && !bPoint ){
+      bPoint = 1;
+    }else if( *z>='0' && *z<='9' && v<=100000000 ){
+      nDigit++;
+      if( bPoint && iUnit==1 ){
+        if( *z!='0' ) return 1;
+        continue;
+      }
+      if( bPoint ) iUnit /= 10;
+      v = bPoint ? v + (*z-'0')*iUnit : v*10 + (*z-'0')*iUnit;
+    }else{
+      return 1;
+    }
+  }
+  *pOut = v;
+  return nDigit==0;
+}
+
 /* 1 when z can be the name of an SQL function and fits zFunc. */
 static int optionIsFunc(const char *z){
   int i;
@@ -209,6 +242,8 @@ static int optionRefuse(const OptionDef *pDef, const char *zVal, char **pzErr){
   memset(&buf, 0, sizeof(buf));
   if( pDef->aWord ){
     optionWords(&rc, pDef, &buf);
+  }else if( pDef->eType==OPTION_RATIO ){
+    prillBufPrintf(&rc, &buf, "a number from 0 to 1 with at most six decimals");
   }else if( pDef->iMax<PRILL_I64MAX ){
     prillBufPrintf(&rc, &buf, "an integer from %lld to %lld",
                    pDef->iMin, pDef->iMax);
@@ -229,13 +264,6 @@ static int optionRefuse(const OptionDef *pDef, const char *zVal, char **pzErr){
 ** user does not look for one.  SQLITE_OK when zVal is none of them.
 */
 static int optionLater(const OptionDef *pDef, const char *zVal, char **pzErr){
-  if( pDef->iField==OPTION_FIELD(mCleanup)
-   && (sqlite3_stricmp(zVal, "compact")==0
-       || sqlite3_stricmp(zVal, "compact,delete")==0
-       || sqlite3_stricmp(zVal, "delete,compact")==0) ){
-    return optionFail(pzErr, "cleanup.policy=%s is not available in this"
-        " version; use delete", zVal);
-  }
   if( pDef->iField==OPTION_FIELD(eCompress)
    && (sqlite3_stricmp(zVal, "gzip")==0 || sqlite3_stricmp(zVal, "snappy")==0
        || sqlite3_stricmp(zVal, "zstd")==0) ){
@@ -272,7 +300,9 @@ static int optionSetWord(PrillConfig *p, const OptionDef *pDef,
 static int optionSetInt(PrillConfig *p, const OptionDef *pDef,
                         const char *zVal, char **pzErr){
   i64 v;
-  if( optionInt(zVal, &v) ) return optionRefuse(pDef, zVal, pzErr);
+  if( pDef->eType==OPTION_RATIO ? optionRatio(zVal, &v) : optionInt(zVal, &v) ){
+    return optionRefuse(pDef, zVal, pzErr);
+  }
   if( pDef->eType==OPTION_INT && v>pDef->iMax ){
     return optionFail(pzErr, "%s=%s: more than one replica needs a cluster;"
         " use 1", pDef->zName, zVal);
@@ -329,7 +359,10 @@ void prillConfigValue(int *pRc, const PrillConfig *p, int i, PrillBuf *pBuf,
   assert( i>=0 && i<OPTION_COUNT );
   pBuf->n = 0;
   *pbDefault = v==pDef->iDefault;
-  if( pWord==0 ){
+  if( pDef->eType==OPTION_RATIO ){
+    prillBufPrintf(pRc, pBuf, "%lld.%06lld", v/1000000, v%1000000);
+    while( *pRc==SQLITE_OK && pBuf->n>3 && pBuf->a[pBuf->n-1]=='0' ) pBuf->n--;
+  }else if( pWord==0 ){
     prillBufPrintf(pRc, pBuf, "%lld", v);
   }else if( pDef->eType==OPTION_FUNC && v==PRILL_SQLFUNC ){
     prillBufPrintf(pRc, pBuf, "%s", p->zFunc);

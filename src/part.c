@@ -301,6 +301,9 @@ static int partReadSeg(PrillPart *p, sqlite3_stmt *pStmt, PrillSeg *pSeg, i64 iP
     pSeg->iMinTs = sqlite3_column_int64(pStmt, 5);
     pSeg->iMaxTs = sqlite3_column_int64(pStmt, 6);
     pSeg->iIndexCrc = (u32)sqlite3_column_int64(pStmt, 7);
+    pSeg->iClean = sqlite3_column_int64(pStmt, 8);
+    pSeg->bPacked = (u8)(sqlite3_column_int(pStmt, 9)!=0);
+    pSeg->iHorizon = sqlite3_column_type(pStmt, 10)==SQLITE_NULL ? PRILL_I64MAX : sqlite3_column_int64(pStmt, 10);
   }else{
     pSeg->iEnd = p->x.iSegEnd;
     pSeg->nByte = p->x.nByte;

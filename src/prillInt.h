@@ -63,6 +63,9 @@ struct PrillLimits {
   i64 szZero;       /* most bytes zero-filled ahead in one step */
   i64 szWalPin;     /* WAL size beyond which the tail is not used */
   i64 szKeyRun;     /* bytes of log from which a key run is made */
+  i64 szCompact;    /* bytes one call of prill_maintain() compacts or recompresses */
+  i64 szMap;        /* most bytes of compaction's map of keys */
+  i64 msLease;      /* a compaction that has not moved for so long has died */
   int nSpill;       /* files one commit may spill to make room in the ring */
   int nOpen;        /* segment files a connection keeps open */
   i64 msDir;        /* how long a look at the log directory is good for reading */
@@ -135,7 +138,8 @@ enum { PRILL_AUTO = 0, PRILL_TEXT = 1, PRILL_BLOB = 2 };      /* key=, value= */
 enum { PRILL_MURMUR2 = 0, PRILL_CRC32, PRILL_ROUNDROBIN,
        PRILL_RING, PRILL_SQLFUNC };                            /* partitioner= */
 enum { PRILL_PRODUCER = -1, PRILL_NONE = 0, PRILL_GZIP = 1, PRILL_SNAPPY = 2,
-       PRILL_LZ4 = 3, PRILL_ZSTD = 4 };                        /* compression */
+       PRILL_LZ4 = 3, PRILL_ZSTD = 4,                          /* compression */
+       PRILL_LZ4_BEST = 3|8 };    /* LZ4 as small as it gets, slower; on disk it is PRILL_LZ4 */
 enum { PRILL_DELETE = 1, PRILL_COMPACT = 2 };                  /* cleanup.policy bits */
 enum { PRILL_FLUSH_COMMIT = 0, PRILL_FLUSH_OS = 1 };           /* store's flush */
 
@@ -156,6 +160,8 @@ struct PrillConfig {
   i64 szMessage;           /* max.message.bytes */
   i64 szBatch;             /* batch.size: re-batching bound, 16 KiB */
   i64 msDeleteRetention;
+  i64 msMinLag, msMaxLag;  /* min. and max.compaction.lag.ms */
+  int iDirtyRatio;         /* min.cleanable.dirty.ratio, millionths */
 };
 void prillConfigDefault(PrillConfig*);
 /* Set one setting by name ('.' and '_' alike, any letter case).  zVal is
@@ -195,6 +201,8 @@ int prillVarintLen(i64);                                        /* zigzag */
 u32 prillMurmur2(const void*, i64 n);        /* as the Java client */
 u32 prillCrc32(const void*, i64 n);          /* zlib's, as librdkafka */
 int prillJumpHash(const void*, i64 n, int nPart);       /* consistent_hash: 0..nPart-1 */
+/* SipHash-2-4 with 128 bits, for those who must not choose what collides. */
+void prillSipHash(const u8 aKey[16], const void*, i64 n, u64 aOut[2]);
 
 /* compress.c.  Append to *pOut.  nAccel is LZ4's trade of ratio for speed, from 1,
 ** its best ratio; the others take no notice of it.  Decompress fails with SQLITE_CORRUPT_VTAB
@@ -273,6 +281,36 @@ int prillBatchRecords(const u8 *a, const PrillBatch *p, PrillBuf *pOut,
 ** not shrink them they are stored as they are. */
 void prillBatchEncode(int *pRc, PrillBuf*, PrillBatch *p, int eCodec,
                       const u8 *aRec, i64 nRecByte);
+
+/* sieve.c: compaction: the newest offset of each key, and what of a batch stays. */
+typedef struct PrillSieve PrillSieve;
+struct PrillSieve {
+  u8 aKey[16];          /* random: the hash's key */
+  i64 mxByte;           /* most bytes the map may grow to */
+  i64 iEnd;             /* the map knows all below this offset: all from here on stay */
+  i64 iNow;             /* ms: horizons up to now have passed */
+  i64 iHorizon;         /* of tombstones seen for the first time */
+  u64 *a;
+  i64 nSlot, nUsed;
+  i64 *aProducer;       /* pairs: producer id, last offset of its last batch */
+  int nProducer;
+  PrillBuf rec, out;    /* scratch */
+};
+typedef struct PrillSieved PrillSieved;
+struct PrillSieved {
+  PrillBatch b;         /* what was put out; nByte 0: nothing */
+  i64 iMinTs;           /* least timestamp in it */
+  i64 iHorizon;         /* when its tombstones may go; I64MAX: it has none */
+  i64 nTomb;
+  u8 bChanged;          /* not byte for byte what came in */
+};
+void prillSieveFree(PrillSieve*);
+/* Note the keys of a checked batch, of records at iFrom and after.  *pbFull:
+** there is no room for it, and nothing of it was noted.  SQLITE_CORRUPT_VTAB
+** when it cannot be what its header says. */
+int prillSieveAdd(PrillSieve*, const u8 *a, const PrillBatch*, i64 iFrom, int *pbFull);
+/* Append what stays of a checked batch to *pOut; with bKeep at least a header. */
+int prillSieveBatch(PrillSieve*, const u8 *a, const PrillBatch*, int bKeep, PrillBuf *pOut, PrillSieved*);
 
 /* header.c: record headers as JSON, both ways.
 ** [["name","value"],["bin",{"base64":"..."}],["none",null]]

@@ -52,6 +52,7 @@ struct PrillConn {
   i64 nSlept;             /* sleeps that have ended, for prill_debug() */
   PrillTurn *pTurn;       /* the busy handler's state, or NULL (turn.c) */
   PrillKeep *pKeep;       /* what tables of schema temp leave with the connection */
+  void *pJobs;            /* compactions begun (compact.c) */
 };
 
 /* State of a table of schema temp that outlives its sqlite3_vtab: SQLite
@@ -89,6 +90,9 @@ struct PrillSeg {
   i64 nByte, nRec;
   i64 iMinTs, iMaxTs;
   u32 iIndexCrc;          /* sealed: CRC-32C of .index, then .timeindex */
+  i64 iClean;             /* compacted up to this offset; 0: never */
+  i64 iHorizon;           /* when a tombstone in it may go, I64MAX: none may */
+  u8 bPacked;             /* recompressed, or not worth it */
   u8 bSealed;
   i64 iSureFrom, iSureTo; /* bytes whose batches this connection has checked (scan.c) */
   PrillIndex index;       /* loaded on first use */
@@ -152,6 +156,7 @@ struct PrillPart {
   i64 iRewind;            /* counts rollbacks of batches: open scans compare */
   i64 iBadBase, iBadGen;  /* segment closed for appends after a failed write (R7) */
   PrillKeyPend *pPend;    /* key hashes of the log past the last run (key.c), or NULL */
+  u8 bUncleanable;        /* damage was found: it is not compacted */
   PrillPart *pHash;       /* next in pStore->apPart's bucket */
 };
 
@@ -409,6 +414,17 @@ int prillKeyPutRow(PrillPart*, i64 iBase, i64 iGen, const PrillKeyRun*);
 int prillKeyDelRows(PrillPart*, i64 iBase, i64 nByte);
 int prillKeyFiles(PrillWrite*, int bSync);      /* xSync: files, then */
 int prillKeyRows(PrillWrite*, const PrillWriteSeg*);    /* rows */
+/* A segment about to be sealed: its name and what its batches add up to. */
+typedef struct PrillSealed PrillSealed;
+struct PrillSealed {
+  i64 iBase, iGen;
+  i64 nRec;
+  i64 iMaxTs, iMaxTsOff;  /* greatest timestamp; last offset of the batch that has it */
+  const PrillIndex *pIndex;
+};
+/* seal.c: write what a sealed segment has beside its batches.  *piCrc is what
+** its row remembers of .index and .timeindex. */
+int prillSealFiles(PrillPart*, const PrillSealed*, int bSync, u32 *piCrc);
 
 /* repair.c.  After a reboot: find the last valid batch past what was synced,
 ** lower the extent to it, note the gap. */
@@ -729,8 +745,10 @@ int prillFetch(PrillPart*, i64 iOff, i64 nMax, int bFirst, PrillBuf *pBuf, i64 *
 
 /* trim.c: retention and trash. */
 /* Bounded upkeep in autocommit: drop what is due, unlink what is durably
-** dropped, zero-fill.  *pnLeft 0 when nothing is left to do. */
+** dropped, zero-fill, compact.  *pnLeft 0 when nothing is left to do. */
 int prillTrimMaintain(PrillStore*, int *pnLeft);
+/* Run one upkeep step as a transaction of its own; pArg goes to xStep. */
+int prillTrimTransaction(PrillStore*, int (*xStep)(PrillStore*, void*), void *pArg);
 /* A segment's files into the trash (iBase -1: the partition's directory). */
 int prillTrimTrash(PrillPart*, i64 iBase, i64 iGen);
 int prillTrimTrashFile(PrillPart*, i64 iBase, i64 iGen, const char *zExt);      /* one of them */
@@ -757,6 +775,11 @@ struct PrillBackup {
   i64 nByte;              /* bytes of the others */
 };
 int prillBackup(PrillStore*, const char *zDest, PrillBackup*);
+/* compact.c: compaction and recompression of sealed segments, a bounded piece a
+** call, in autocommit.  *pbLeft: there is more to do. */
+int prillCompactStep(PrillStore*, int *pbLeft);
+/* Forget a connection's jobs, without SQL. */
+void prillCompactFree(PrillConn*);
 
 /* check.c: append one problem a line to *pBuf; nothing when all is well. */
 int prillCheckStore(PrillStore*, PrillBuf*);

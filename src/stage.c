@@ -355,6 +355,10 @@ int prillStageAppend(PrillPart *pPart, PrillRecord *pRec){
   pCfg = &w->pTopic->cfg;
   nRec = PRILL_MAX(pRec->nKey, 0) + PRILL_MAX(pRec->nVal, 0) + (i64)pRec->nHdrByte + 40;
   if( nRec+PRILL_BATCH_HDR>pPart->pTopic->cfg.szMessage ) return SQLITE_TOOBIG;  /* as of now */
+  if( pRec->nKey<0 && (pPart->pTopic->cfg.mCleanup & PRILL_COMPACT) ){
+    return prillError(pStore->pConn, SQLITE_CONSTRAINT, "topic %s: cleanup.policy=compact keeps the newest record"
+                      " of each key, and this one has none; give it a key", pPart->pTopic->zName);
+  }
   p->bSynced = 0;
   pRun = w->iRun>=p->iTop && w->iRun>=0 ? &p->aRun[w->iRun] : 0;
   if( pRun && pRun->pChunk && (pRun->pChunk->bBatch || pRun->pChunk->buf.n+nRec>pCfg->szBatch) ){

@@ -71,6 +71,7 @@ void prillConnUnref(void *pArg){
   prillTurnFree(p);
   prillWakeFree(p);
   prillWaitFree(p);
+  prillCompactFree(p);
   sqlite3_free(p->zErr);
   sqlite3_free(p);
 }
@@ -107,7 +108,7 @@ static const char *const azStmt[STMT_N] = {
   [STMT_PART] = "SELECT log_start, seg_end, base, gen, bytes, synced, records, first_ts,"
                 " max_ts, max_ts_off, min_ts, all_bytes, all_records, seg_ver, epoch"
                 " FROM \"%w\".prill_store_part WHERE pid=?1",
-  [STMT_SEGS] = "SELECT base, gen, next, bytes, records, min_ts, max_ts, index_crc"
+  [STMT_SEGS] = "SELECT base, gen, next, bytes, records, min_ts, max_ts, index_crc, clean, packed, horizon"
                 " FROM \"%w\".prill_store_segment WHERE pid=?1 ORDER BY base",
   [STMT_TAIL] = "SELECT slot, frame FROM \"%w\".prill_store_tail WHERE slot>=?1 ORDER BY slot",
   [STMT_FRAME0] = "SELECT substr(frame,1,13) FROM \"%w\".prill_store_tail WHERE slot=?1",
@@ -148,7 +149,8 @@ static const char zSchemaSql[] =
   " first_ts INT, max_ts INT, max_ts_off INT, min_ts INT, all_bytes INT, all_records INT,"
   " seg_ver INT, epoch INT);"
   "CREATE TABLE \"%w\".prill_store_segment(pid INT, base INT, gen INT, next INT, bytes INT,"
-  " records INT, min_ts INT, max_ts INT, index_crc INT, PRIMARY KEY(pid, base)) WITHOUT ROWID;"
+  " records INT, min_ts INT, max_ts INT, index_crc INT, clean INT, packed INT, horizon INT,"
+  " PRIMARY KEY(pid, base)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_index(pid INT, base INT, off INT, entries BLOB,"
   " PRIMARY KEY(pid, base, off)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_key(pid INT, base INT, gen INT, first INT, next INT, log_from INT,"

@@ -301,7 +301,8 @@ static int trimVisit(PrillStore *p, int *pnDue, int *pnDone){
   return rc;
 }
 
-static int trimRetain(PrillStore *p, int *pnDone){
+static int trimRetain(PrillStore *p, void *pArg){
+  int *pnDone = (int*)pArg;
   int rc = trimVisit(p, 0, pnDone);
   if( rc==SQLITE_OK && *pnDone ) rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET extent=%lld",
                                                      prillStoreStamp(p));
@@ -310,7 +311,8 @@ static int trimRetain(PrillStore *p, int *pnDone){
 
 /* Sync what flush=os or synchronous=OFF left behind, and zero-fill ahead of
 ** the active segments. */
-static int trimAhead(PrillStore *p, int *pnDone){
+static int trimAhead(PrillStore *p, void *pArg){
+  int *pnDone = (int*)pArg;
   PrillTopic *pTopic;
   i64 nBudget = prillLimit.szZero;
   int i, bSynced;
@@ -331,12 +333,11 @@ static int trimAhead(PrillStore *p, int *pnDone){
   return rc;
 }
 
-/* Run one upkeep step as a transaction of its own. */
-static int trimTransaction(PrillStore *p, int (*xStep)(PrillStore*, int*), int *pnDone){
+int prillTrimTransaction(PrillStore *p, int (*xStep)(PrillStore*, void*), void *pArg){
   int rc = prillStoreExec(p, "BEGIN IMMEDIATE");
   if( rc!=SQLITE_OK ) return rc;
   rc = prillStoreRefresh(p);
-  if( rc==SQLITE_OK ) rc = xStep(p, pnDone);
+  if( rc==SQLITE_OK ) rc = xStep(p, pArg);
   if( rc==SQLITE_OK ) rc = prillStoreExec(p, "COMMIT");
   if( rc!=SQLITE_OK && !sqlite3_get_autocommit(p->pConn->db) ){
     sqlite3_exec(p->pConn->db, "ROLLBACK", 0, 0, 0);
@@ -361,7 +362,7 @@ static int trimDurable(PrillStore *p, i64 iMax, int *pbYes){
     *pbYes = rc==SQLITE_OK && nLog==nCkpt;
     return rc;
   }
-  rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_trash SET seen=1 WHERE id<=%lld", iMax);
+  rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_trash SET seen=1 WHERE id<=%lld AND seen>=0", iMax);
   *pbYes = rc==SQLITE_OK;
   return rc;
 }
@@ -369,7 +370,8 @@ static int trimDurable(PrillStore *p, i64 iMax, int *pbYes){
 /* Unlink what the trash rows up to iMax name. */
 static int trimUnlink(PrillStore *p, i64 iMax){
   sqlite3_stmt *pStmt = 0;
-  int rc = prillStorePrepare(p, &pStmt, "SELECT path FROM \"%w\".prill_store_trash WHERE id<=%lld ORDER BY id", iMax);
+  int rc = prillStorePrepare(p, &pStmt, "SELECT path FROM \"%w\".prill_store_trash WHERE id<=%lld AND seen>=0"
+                             " ORDER BY id", iMax);
   if( rc==SQLITE_OK && p->zDir ) rc = prillStoreCheckDir(p);
   prillFilesClose(p);
   while( rc==SQLITE_OK && p->zDir && sqlite3_step(pStmt)==SQLITE_ROW ){
@@ -399,7 +401,8 @@ static int trimUnlink(PrillStore *p, i64 iMax){
 static int trimCount(PrillStore *p, i64 *piMax, int *pnLeft){
   sqlite3_stmt *pStmt = 0;
   int rc = prillStorePrepare(p, &pStmt, "SELECT (SELECT max(id) FROM (SELECT id FROM \"%w\".prill_store_trash"
-      " ORDER BY id LIMIT %d)), (SELECT count(*) FROM \"%w\".prill_store_trash)", TRIM_MX_FILE);
+      " WHERE seen>=0 ORDER BY id LIMIT %d)), (SELECT count(*) FROM \"%w\".prill_store_trash WHERE seen>=0)",
+      TRIM_MX_FILE);
   if( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ){
     *piMax = sqlite3_column_int64(pStmt, 0);
     *pnLeft = sqlite3_column_int(pStmt, 1);
@@ -408,9 +411,22 @@ static int trimCount(PrillStore *p, i64 *piMax, int *pnLeft){
   return rc;
 }
 
+/* Files that a compaction was writing when it died are trash. */
+static int trimExpire(PrillStore *p){
+  sqlite3_stmt *pStmt = 0;
+  i64 iNow = prillNow(p->pVfs);
+  int bAny = 0;
+  int rc = prillStorePrepare(p, &pStmt, "SELECT EXISTS(SELECT 1 FROM \"%w\".prill_store_trash WHERE seen<0"
+                             " AND seen>%lld)", -iNow);
+  if( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ) bAny = sqlite3_column_int(pStmt, 0);
+  sqlite3_finalize(pStmt);
+  if( rc!=SQLITE_OK || !bAny ) return rc;
+  return prillStoreExec(p, "UPDATE \"%w\".prill_store_trash SET seen=0 WHERE seen<0 AND seen>%lld", -iNow);
+}
+
 int prillTrimMaintain(PrillStore *p, int *pnLeft){
   i64 iMax = 0;
-  int nTrash = 0, nDue = 0, nDone = 0, nAhead = 0, bDurable = 0;
+  int nTrash = 0, nDue = 0, nDone = 0, nAhead = 0, bDurable = 0, bCompact = 0;
   int rc = prillStoreRefresh(p);
   *pnLeft = 0;
   if( rc==SQLITE_OK && p->bExists ) rc = trimVisit(p, &nDue, 0);
@@ -419,20 +435,22 @@ int prillTrimMaintain(PrillStore *p, int *pnLeft){
     p->bHeld = 0;
   }
   if( rc!=SQLITE_OK || !p->bExists ) return rc;
-  if( nDue ) rc = trimTransaction(p, trimRetain, &nDone);
+  if( nDue ) rc = prillTrimTransaction(p, trimRetain, &nDone);
   if( rc==SQLITE_OK && p->zDir && p->bDirRow && !p->bReboot ){
     rc = prillStoreCheckDir(p);
-    if( rc==SQLITE_OK ) rc = trimTransaction(p, trimAhead, &nAhead);
+    if( rc==SQLITE_OK ) rc = prillTrimTransaction(p, trimAhead, &nAhead);
   }
+  if( rc==SQLITE_OK && p->zDir && p->bDirRow && !p->bReboot ) rc = prillCompactStep(p, &bCompact);
+  if( rc==SQLITE_OK ) rc = trimExpire(p);
   if( rc==SQLITE_OK ) rc = trimCount(p, &iMax, &nTrash);
   if( rc==SQLITE_OK && nTrash ){
     rc = trimDurable(p, iMax, &bDurable);
     if( rc==SQLITE_OK && bDurable ) rc = trimUnlink(p, iMax);
     if( rc==SQLITE_OK && bDurable ){
-      rc = prillStoreExec(p, "DELETE FROM \"%w\".prill_store_trash WHERE id<=%lld", iMax);
+      rc = prillStoreExec(p, "DELETE FROM \"%w\".prill_store_trash WHERE id<=%lld AND seen>=0", iMax);
     }
     if( rc==SQLITE_OK ) rc = trimCount(p, &iMax, &nTrash);
   }
-  *pnLeft = nTrash + (nDone>=TRIM_MX_FILE);
+  *pnLeft = nTrash + (nDone>=TRIM_MX_FILE) + bCompact;
   return rc;
 }

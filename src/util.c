@@ -21,6 +21,9 @@ PrillLimits prillLimit = {
   8*1024*1024,          /* szZero */
   64*1024*1024,         /* szWalPin */
   4*1024*1024,          /* szKeyRun */
+  4*1024*1024,          /* szCompact */
+  32*1024*1024,         /* szMap */
+  60000,                /* msLease */
   4,                    /* nSpill */
   64,                   /* nOpen */
   1000,                 /* msDir */

@@ -217,6 +217,7 @@ static int writeRoom(PrillWrite *w, i64 nByte, const PrillBatch *pB){
     if( pCfg->szRetention>=0 ) szSegment = PRILL_MIN(szSegment, PRILL_MAX(pCfg->szRetention/8, 1024));
     if( pCfg->msRetention>=0 ) msSegment = PRILL_MIN(msSegment, PRILL_MAX(pCfg->msRetention/8, 1));
   }
+  if( pCfg->mCleanup & PRILL_COMPACT ) msSegment = PRILL_MIN(msSegment, pCfg->msMaxLag);
   if( !bRoll && w->x.nByte>0 ){
     bRoll = w->x.nByte+nByte>szSegment || w->x.nByte+nByte>0x7fffffff
          || pB->iBase+pB->dLast-w->x.iBase>0x7fffffff
@@ -359,25 +360,11 @@ int prillWriteStart(PrillWrite *w){
   return rc;
 }
 
-/* The two index files of a segment about to be sealed. */
-static int writeIndexFile(PrillWrite *w, PrillWriteSeg *pSeg, const char *zExt, const PrillBuf *pBuf, int bSync){
-  PrillFile *pFile = 0;
-  char *zPath = prillPartFullPath(w->pPart, pSeg->iBase, pSeg->iGen, zExt);
-  int rc = zPath ? prillFileOpen(w->pPart->pStore->pVfs, zPath, PRILL_OPEN_CREATE,
-                                 w->pPart->pStore->zDb, &pFile) : SQLITE_NOMEM;
-  sqlite3_free(zPath);
-  if( rc==SQLITE_OK && pBuf->n ) rc = prillFileWrite(pFile, pBuf->a, pBuf->n, 0);
-  if( rc==SQLITE_OK ) rc = prillFileTruncate(pFile, pBuf->n);
-  if( rc==SQLITE_OK && bSync ) rc = prillFileSync(pFile);
-  prillFileClose(pFile);
-  return rc==SQLITE_OK ? rc : prillPartFileError(w->pPart, rc, pSeg->iBase, pSeg->iGen, zExt, zWriteRemedy);
-}
-
 /* Cut a sealed segment's file to its length and write its indexes. */
 static int writeSeal(PrillWrite *w, PrillWriteSeg *pSeg, int bSync){
   PrillPart *p = w->pPart;
   PrillIndex all = {0,0,0};
-  PrillBuf idx = {0,0,0}, time = {0,0,0};
+  PrillSealed sealed = {pSeg->iBase, pSeg->iGen, pSeg->nRec, pSeg->iMaxTs, pSeg->iMaxTsOff, &all};
   PrillFile *pFile;
   i64 nSize = 0;
   int i;
@@ -392,10 +379,7 @@ static int writeSeal(PrillWrite *w, PrillWriteSeg *pSeg, int bSync){
     PrillIndexEntry *pE = &pSeg->index.a[i];
     prillIndexAdd(&rc, &all, pE->iOff, pE->iLast, pE->iPos, pE->iMaxTs);
   }
-  if( pSeg->nRec>0 ) prillIndexEncode(&rc, &all, pSeg->iBase, &idx, &time, pSeg->iMaxTs, pSeg->iMaxTsOff);
-  if( rc==SQLITE_OK ) pSeg->iIndexCrc = prillCrc32c(prillCrc32c(0, idx.a, idx.n), time.a, time.n);
-  if( rc==SQLITE_OK ) rc = writeIndexFile(w, pSeg, "index", &idx, bSync);
-  if( rc==SQLITE_OK ) rc = writeIndexFile(w, pSeg, "timeindex", &time, bSync);
+  if( rc==SQLITE_OK ) rc = prillSealFiles(p, &sealed, bSync, &pSeg->iIndexCrc);
   if( rc==SQLITE_OK ){
     rc = prillPartFileOpen(p, pSeg->iBase, pSeg->iGen, PRILL_OPEN_WRITE, &pFile);
     if( rc==SQLITE_OK ) rc = prillFileSize(pFile, &nSize);
@@ -403,8 +387,6 @@ static int writeSeal(PrillWrite *w, PrillWriteSeg *pSeg, int bSync){
     if( rc!=SQLITE_OK ) rc = writeFailed(w, rc, pSeg->iBase, pSeg->iGen, "log");
   }
   prillIndexFree(&all);
-  prillBufFree(&idx);
-  prillBufFree(&time);
   return rc;
 }
 

@@ -209,7 +209,8 @@ proc limits {which} {
   if {$which eq "small"} {
     dict for {name value} {
       szDirect 1024  szDirectOs 256  szRing 8192  szRingPart 512  mxRing 65536
-      szStage 16384  szWrite 4096  szIndex 64  szZero 4096  szKeyRun 700  nSpill 2  nOpen 4  nProducer 64
+      szStage 16384  szWrite 4096  szIndex 64  szZero 4096  szKeyRun 700  szCompact 8192  szMap 16384
+        nSpill 2  nOpen 4  nProducer 64
     } { prill_limit $name $value }
   }
 }
