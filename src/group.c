@@ -732,7 +732,7 @@ int prillGroupLoad(PrillGroup *g, const u8 *a, i64 n){
   i64 nText;
   r.g = g;
   r.a = a;
-  r.aEnd = a+n;
+  r.aEnd = n>0 ? a+n : a;
   r.rc = SQLITE_OK;
   rowGetInt(&r, GROUP_VERSION, GROUP_VERSION);
   rowGetInt(&r, g->eKind, g->eKind);
@@ -784,7 +784,7 @@ int prillMemberLoad(PrillGroup *g, const u8 *a, i64 n, i64 iPolled){
   if( m==0 ) return SQLITE_NOMEM;
   r.g = g;
   r.a = a;
-  r.aEnd = a+n;
+  r.aEnd = n>0 ? a+n : a;
   r.rc = SQLITE_OK;
   rowGetInt(&r, GROUP_VERSION, GROUP_VERSION);
   m->zMember = rowCopyText(&r, 1);

@@ -231,7 +231,7 @@ int prillSubscriptionDecode(const u8 *a, i64 n, PrillTopics *pTopics, PrillSubsc
   i32 nTopic, i;
   memset(p, 0, sizeof(*p));
   s.a = a;
-  s.aEnd = a+n;
+  s.aEnd = n>0 ? a+n : a;
   s.rc = SQLITE_OK;
   p->iGeneration = -1;
   p->nRack = -1;
@@ -255,7 +255,7 @@ int prillAssignmentDecode(const u8 *a, i64 n, PrillTopics *pTopics, PrillTps *pO
   const u8 *pUser = 0;
   i32 nUser = -1;
   s.a = a;
-  s.aEnd = a+n;
+  s.aEnd = n>0 ? a+n : a;
   s.rc = SQLITE_OK;
   if( n>0 ){
     if( subInt(&s, 2)<0 ) s.rc = PRILL_CORRUPT;

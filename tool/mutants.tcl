@@ -111,6 +111,7 @@ cd $scratch/build
 foreach v {CFLAGS LDFLAGS MAKEFLAGS MFLAGS MAKELEVEL} { unset -nocomplain env($v) }
 set targets testfixture
 if {[file exists ../tree/tool/prill.c]} { lappend targets prill prill.so }
+if {[file exists ../tree/test/sim/groupsim.c]} { lappend targets sim/groupsim }
 exec ../tree/configure --enable-debug >configure.out 2>@1
 if {[regexp -line {^ALL = .* prilld} [read_file Makefile]]} { lappend targets prilld }
 exec make {*}$targets >make.out 2>@1
