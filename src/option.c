@@ -299,7 +299,7 @@ static int optionSetWord(PrillConfig *p, const OptionDef *pDef,
 /* An integer within its range. */
 static int optionSetInt(PrillConfig *p, const OptionDef *pDef,
                         const char *zVal, char **pzErr){
-  i64 v;
+  i64 v = 0;
   if( pDef->eType==OPTION_RATIO ? optionRatio(zVal, &v) : optionInt(zVal, &v) ){
     return optionRefuse(pDef, zVal, pzErr);
   }
