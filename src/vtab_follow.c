@@ -378,7 +378,7 @@ static int followClose(sqlite3_vtab_cursor *pCur){
 static int followStart(FollowVtab *p, PrillPart *pPart, i64 *piNext){
   PrillRange r = {.iTsFrom = p->msFrom, .iTsTo = PRILL_I64MAX};
   PrillScan *pScan = 0;
-  PrillRecord rec;
+  PrillRecord rec = {0,0,0,0,0,0,0,0,0};
   int rc;
   *piNext = 0;
   if( p->eFrom==FOLLOW_EARLIEST ) return SQLITE_OK;
