@@ -272,6 +272,7 @@ static const PrillFunc *funcList(int iFile, int *pn){
   switch( iFile ){
     case 0:  *pn = (int)(sizeof(aFunc)/sizeof(aFunc[0])); return aFunc;
     case 1:  return prillFuncWait(pn);
+    case 2:  return prillFuncCapture(pn);
     default: return 0;
   }
 }

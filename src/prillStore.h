@@ -269,6 +269,8 @@ void prillStoreDone(PrillStore*, sqlite3_stmt*, int *pRc);
 int prillStoreExec(PrillStore*, const char *zFmt, ...);
 /* Prepare SQL in the same manner; the caller finalizes. */
 int prillStorePrepare(PrillStore*, sqlite3_stmt**, const char *zFmt, ...);
+/* Execute zSql as it is, and free it; NULL is out of memory. */
+int prillStoreRun(PrillStore*, char *zSql);
 /* The catalog was written by this transaction: bump its counter in the state
 ** row and read it anew at the next refresh. */
 int prillStoreCatalogChanged(PrillStore*);
@@ -765,6 +767,15 @@ int prillTrimRefuse(const PrillWrite*);
 /* Raise a partition's log start offset (UPDATE prill_partitions). */
 int prillTrimLogStart(PrillPart*, i64 iOff);
 
+/* inbox.c: tables named by PRILL_INBOX_MARK in their text, whose rows
+** prillInboxMove takes into their topics, a bounded step of each in autocommit;
+** *pnLeft: tables that have more.  Make and Drain work in the caller's
+** transaction; Drain of a table that is no inbox does nothing. */
+#define PRILL_INBOX_MARK "/* inbox of prill_capture */"
+int prillInboxMake(PrillStore*, const char *zInbox);
+int prillInboxDrain(PrillStore*, const char *zInbox);
+int prillInboxMove(PrillStore*, int *pnLeft);
+
 /* backup.c: copy the store, its database and its log, to zDest and zDest-log,
 ** neither of which may be there.  From one snapshot; not after this transaction
 ** has written. */
@@ -790,7 +801,7 @@ int prillCheckStore(PrillStore*, PrillBuf*);
 ** vtab_store.c: module prill_store, whose shadow tables hold the catalog.
 ** vtab_topic.c: module topic, and prill_records.
 ** vtab_admin.c and admin_*.c: prill_topics, prill_partitions, prill_segments,
-** prill_batches, prill_config.  func.c, func_wait.c: the functions.  Each Init registers with the
+** prill_batches, prill_config.  func.c, func_wait.c, capture.c: the functions.  Each Init registers with the
 ** connection; PrillConn is reference counted through the destructors given to
 ** sqlite3_create_module_v2 and sqlite3_create_function_v2.
 */
@@ -812,6 +823,7 @@ struct PrillFunc {
 /* func.c registers its own and those of the other files. */
 int prillFuncInit(PrillConn*);
 const PrillFunc *prillFuncWait(int *pn);        /* func_wait.c */
+const PrillFunc *prillFuncCapture(int *pn);     /* capture.c */
 void prillFuncDrop(sqlite3*);                   /* what Init registered, gone */
 /* The PrillConn of a connection: borrowed.  SQLITE_ERROR when prill is not
 ** registered with it; else the error of asking. */

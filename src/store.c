@@ -240,6 +240,12 @@ int prillStoreExec(PrillStore *p, const char *zFmt, ...){
   return rc;
 }
 
+int prillStoreRun(PrillStore *p, char *zSql){
+  int rc = zSql ? prillStoreExec(p, "%s", zSql) : SQLITE_NOMEM;
+  sqlite3_free(zSql);
+  return rc;
+}
+
 sqlite3_stmt *prillStoreStmt(PrillStore *p, int eStmt, int *pRc){
   sqlite3_stmt *pStmt;
   if( *pRc!=SQLITE_OK ) return 0;

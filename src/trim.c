@@ -426,7 +426,7 @@ static int trimExpire(PrillStore *p){
 
 int prillTrimMaintain(PrillStore *p, int *pnLeft){
   i64 iMax = 0;
-  int nTrash = 0, nDue = 0, nDone = 0, nAhead = 0, bDurable = 0, bCompact = 0;
+  int nTrash = 0, nDue = 0, nDone = 0, nAhead = 0, bDurable = 0, bCompact = 0, nInbox = 0;
   int rc = prillStoreRefresh(p);
   *pnLeft = 0;
   if( rc==SQLITE_OK && p->bExists ) rc = trimVisit(p, &nDue, 0);
@@ -451,6 +451,7 @@ int prillTrimMaintain(PrillStore *p, int *pnLeft){
     }
     if( rc==SQLITE_OK ) rc = trimCount(p, &iMax, &nTrash);
   }
-  *pnLeft = nTrash + (nDone>=TRIM_MX_FILE) + bCompact;
+  if( rc==SQLITE_OK ) rc = prillInboxMove(p, &nInbox);
+  *pnLeft = nTrash + (nDone>=TRIM_MX_FILE) + bCompact + nInbox;
   return rc;
 }

@@ -1,0 +1,186 @@
+/*
+** inbox.c: inboxes, ordinary tables that triggers fill in plain SQL, so that
+** programs without prill can write a captured table; and what takes their rows
+** into the topics.
+**
+** Layer 3, store.  Calls store.  Inserts by SQL, through the topic's table.
+**
+** An inbox is any table with PRILL_INBOX_MARK in its text:
+**
+**   id      INTEGER PRIMARY KEY, the order
+**   topic   the topic's table in the same schema
+**   at      milliseconds since 1970, the record's timestamp
+**   key, value
+**
+**   I1  A row is inserted into its topic and deleted here in one transaction.
+**   I2  Rows leave from the lowest id on, and a topic gets them in the order of
+**       id.
+**   I3  A step moves INBOX_MX_ROW rows and INBOX_MX_BYTE bytes (one row at
+**       least) at most.
+**
+** Crash story: I1.
+*/
+#include "prillInt.h"
+
+#define INBOX_MX_ROW  1000
+#define INBOX_MX_BYTE (4<<20)
+
+/* The inbox that follows zAfter by name, or with bIs zAfter itself, if it is
+** one; *pz NULL: none. */
+static int inboxNext(PrillStore *p, const char *zAfter, int bIs, char **pz){
+  sqlite3_stmt *pStmt = 0;
+  int rc = prillStorePrepare(p, &pStmt, "SELECT name FROM \"%w\".sqlite_master WHERE type='table' AND rootpage>0"
+                             " AND instr(sql, '" PRILL_INBOX_MARK "') AND name%s%Q %s ORDER BY name LIMIT 1",
+                             bIs ? "=" : ">", zAfter, bIs ? "COLLATE NOCASE" : "");
+  *pz = 0;
+  if( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ){
+    *pz = sqlite3_mprintf("%s", sqlite3_column_text(pStmt, 0));
+    if( *pz==0 ) rc = SQLITE_NOMEM;
+  }
+  if( pStmt ) prillStoreDone(p, pStmt, &rc);
+  sqlite3_finalize(pStmt);
+  return rc;
+}
+
+/* Prepare zFmt, made of the schema and the inbox's name. */
+static int inboxPrepare(PrillStore *p, sqlite3_stmt **ppStmt, const char *zFmt, const char *zInbox){
+  char *zSql = sqlite3_mprintf(zFmt, p->zSchema, zInbox);
+  int rc = zSql ? prillStorePrepare(p, ppStmt, "%s", zSql) : SQLITE_NOMEM;
+  sqlite3_free(zSql);
+  return rc;
+}
+
+/* How far the next step goes (I3): *piLast, and *pnRow rows; *pbMore beyond. */
+static int inboxExtent(PrillStore *p, const char *zInbox, i64 *piLast, int *pnRow, int *pbMore){
+  sqlite3_stmt *pStmt = 0;
+  i64 nByte = 0;
+  int rc = inboxPrepare(p, &pStmt, "SELECT id, coalesce(length(key),0)+coalesce(length(value),0)"
+                        " FROM \"%w\".\"%w\" ORDER BY id", zInbox);
+  *pnRow = *pbMore = 0;
+  while( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ){
+    nByte += sqlite3_column_int64(pStmt, 1);
+    if( *pnRow>0 && (*pnRow>=INBOX_MX_ROW || nByte>INBOX_MX_BYTE) ){
+      *pbMore = 1;
+      break;
+    }
+    *piLast = sqlite3_column_int64(pStmt, 0);
+    ++*pnRow;
+  }
+  if( pStmt ) prillStoreDone(p, pStmt, &rc);
+  sqlite3_finalize(pStmt);
+  return rc;
+}
+
+/* Insert the rows up to iLast that are for zTopic. */
+static int inboxInsert(PrillStore *p, const char *zInbox, const char *zTopic, i64 iLast){
+  sqlite3_stmt *pStmt = 0;
+  int bThere = 0;
+  int rc = prillStorePrepare(p, &pStmt, "SELECT 1 FROM \"%w\".sqlite_master WHERE type='table' AND rootpage=0"
+                             " AND name=%Q COLLATE NOCASE AND sql LIKE 'create virtual table%%using%%topic%%'", zTopic);
+  if( rc==SQLITE_OK ) bThere = sqlite3_step(pStmt)==SQLITE_ROW;
+  if( pStmt ) prillStoreDone(p, pStmt, &rc);
+  sqlite3_finalize(pStmt);
+  if( rc==SQLITE_OK && !bThere ){
+    rc = prillError(p->pConn, SQLITE_ERROR, "inbox %s: no table of a topic %s; make it, or UPDATE the column topic"
+                    " of the inbox", zInbox, zTopic);
+  }
+  if( rc!=SQLITE_OK ) return rc;
+  return prillStoreRun(p, sqlite3_mprintf("INSERT INTO \"%w\".\"%w\"(timestamp, key, value) SELECT at, key, value"
+      " FROM \"%w\".\"%w\" WHERE topic=%Q AND id<=%lld ORDER BY id", p->zSchema, zTopic, p->zSchema, zInbox,
+      zTopic, iLast));
+}
+
+/* Move a step's rows in the caller's transaction. */
+static int inboxStep(PrillStore *p, const char *zInbox, int *pbMore){
+  sqlite3_stmt *pStmt = 0;
+  i64 iLast = 0;
+  int nRow;
+  int rc = inboxExtent(p, zInbox, &iLast, &nRow, pbMore);
+  if( rc!=SQLITE_OK || nRow==0 ) return rc;
+  rc = inboxPrepare(p, &pStmt, "SELECT DISTINCT topic FROM (SELECT id, topic FROM \"%w\".\"%w\" ORDER BY id)"
+                    " WHERE id<=?1 ORDER BY topic", zInbox);
+  if( rc==SQLITE_OK ) rc = sqlite3_bind_int64(pStmt, 1, iLast);
+  while( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ){
+    const char *z = (const char*)sqlite3_column_text(pStmt, 0);
+    rc = z ? inboxInsert(p, zInbox, z, iLast) : SQLITE_NOMEM;
+  }
+  if( pStmt ) prillStoreDone(p, pStmt, &rc);
+  sqlite3_finalize(pStmt);
+  if( rc==SQLITE_OK ){
+    rc = prillStoreRun(p, sqlite3_mprintf("DELETE FROM \"%w\".\"%w\" WHERE id<=%lld", p->zSchema, zInbox, iLast));
+  }
+  return rc;
+}
+
+int prillInboxMake(PrillStore *p, const char *zInbox){
+  sqlite3_stmt *pStmt = 0;
+  char *zHave = 0;
+  int bName = 0;
+  int rc = inboxNext(p, zInbox, 1, &zHave);
+  if( rc==SQLITE_OK && zHave==0 ){
+    rc = prillStorePrepare(p, &pStmt, "SELECT 1 FROM \"%w\".sqlite_master WHERE name=%Q COLLATE NOCASE", zInbox);
+    if( rc==SQLITE_OK ) bName = sqlite3_step(pStmt)==SQLITE_ROW;
+    if( pStmt ) prillStoreDone(p, pStmt, &rc);
+    sqlite3_finalize(pStmt);
+  }
+  if( rc==SQLITE_OK && bName ){
+    rc = prillError(p->pConn, SQLITE_ERROR, "prill_capture: %s is there and is no inbox; rename it", zInbox);
+  }
+  if( rc==SQLITE_OK && zHave==0 ){
+    rc = prillStoreRun(p, sqlite3_mprintf("CREATE TABLE \"%w\".\"%w\"(" PRILL_INBOX_MARK " id INTEGER PRIMARY KEY,"
+        " topic TEXT NOT NULL, at INTEGER, key, value)", p->zSchema, zInbox));
+  }
+  sqlite3_free(zHave);
+  return rc;
+}
+
+int prillInboxDrain(PrillStore *p, const char *zInbox){
+  char *zHave = 0;
+  int bMore = 0;
+  int rc = inboxNext(p, zInbox, 1, &zHave);
+  if( rc==SQLITE_OK && zHave ){
+    do{
+      rc = inboxStep(p, zHave, &bMore);
+    }while( rc==SQLITE_OK && bMore );
+  }
+  sqlite3_free(zHave);
+  return rc;
+}
+
+/* A step of one inbox, if it has rows, as a transaction of its own. */
+static int inboxTransaction(PrillStore *p, const char *zInbox, int *pbMore){
+  sqlite3_stmt *pStmt = 0;
+  int bRows = 0;
+  int rc = inboxPrepare(p, &pStmt, "SELECT 1 FROM \"%w\".\"%w\" LIMIT 1", zInbox);
+  if( rc==SQLITE_OK ) bRows = sqlite3_step(pStmt)==SQLITE_ROW;
+  if( pStmt ) prillStoreDone(p, pStmt, &rc);
+  sqlite3_finalize(pStmt);
+  *pbMore = 0;
+  if( rc!=SQLITE_OK || !bRows ) return rc;
+  rc = prillStoreExec(p, "BEGIN IMMEDIATE");
+  if( rc!=SQLITE_OK ) return rc;
+  rc = inboxStep(p, zInbox, pbMore);
+  if( rc==SQLITE_OK ) rc = prillStoreExec(p, "COMMIT");
+  if( rc!=SQLITE_OK && !sqlite3_get_autocommit(p->pConn->db) ){
+    sqlite3_exec(p->pConn->db, "ROLLBACK", 0, 0, 0);
+  }
+  prillStoreLetGo(p);
+  return rc;
+}
+
+int prillInboxMove(PrillStore *p, int *pnLeft){
+  char *z = 0;
+  int bMore;
+  int rc = inboxNext(p, "", 0, &z);
+  *pnLeft = 0;
+  while( rc==SQLITE_OK && z ){
+    char *zDone = z;
+    rc = inboxTransaction(p, zDone, &bMore);
+    *pnLeft += bMore;
+    z = 0;
+    if( rc==SQLITE_OK ) rc = inboxNext(p, zDone, 0, &z);
+    sqlite3_free(zDone);
+  }
+  sqlite3_free(z);
+  return rc;
+}
