@@ -431,22 +431,29 @@ void prillStoreForget(PrillStore *p){
   p->bDirty = 0;
 }
 
-static int storeHasTable(PrillStore *p, const char *zTable){
-  return sqlite3_table_column_metadata(p->pConn->db, p->zSchema, zTable, 0, 0, 0, 0, 0, 0)==SQLITE_OK;
+/* *pb: is the table there?  Without memory one cannot tell, which is no "no". */
+static int storeHasTable(PrillStore *p, const char *zTable, int *pb){
+  int rc = sqlite3_table_column_metadata(p->pConn->db, p->zSchema, zTable, 0, 0, 0, 0, 0, 0);
+  *pb = rc==SQLITE_OK;
+  return rc==SQLITE_ERROR ? SQLITE_OK : rc;
 }
 
-static int storeExists(PrillStore *p){
-  return storeHasTable(p, "prill_store_state");
+static int storeExists(PrillStore *p, int *pb){
+  return storeHasTable(p, "prill_store_state", pb);
 }
 
 /* Load what differs from the caches.  eTxn is the schema's transaction state. */
 static int storeLoad(PrillStore *p, int eTxn){
   i64 iCatalog = 0, iExtent = 0;
-  int rc;
-  if( !storeExists(p) ){
+  int bThere = 0;
+  int rc = storeExists(p, &bThere);
+  if( rc!=SQLITE_OK ) return rc;
+  if( !bThere ){
     prillStoreForget(p);
     storeFinalize(p);
-    if( storeHasTable(p, "prill_store") ){
+    rc = storeHasTable(p, "prill_store", &bThere);
+    if( rc!=SQLITE_OK ) return rc;
+    if( bThere ){
       return prillError(p->pConn, PRILL_CORRUPT, "store \"%s\": its table prill_store_state is missing; restore"
                         " the database from a backup", p->zSchema);
     }
@@ -562,8 +569,9 @@ int prillStoreTables(PrillStore *p){
 }
 
 int prillStoreCreate(PrillStore *p){
-  int rc;
-  if( storeExists(p) ) return SQLITE_OK;
+  int bThere = 0;
+  int rc = storeExists(p, &bThere);
+  if( rc!=SQLITE_OK || bThere ) return rc;
   rc = prillStoreExec(p, "CREATE VIRTUAL TABLE \"%w\".prill_store USING prill_store");
   p->bDirty = 1;
   return rc==SQLITE_OK ? prillStoreRefresh(p) : rc;
