@@ -44,7 +44,7 @@ static int mainIsThere(sqlite3 *db, int *pbThere){
 static void mainUnregister(sqlite3 *db){
   static const char *const azModule[] = {
     "prill_store", "topic", "follow", "prill_records", "prill_topics", "prill_partitions", "prill_segments",
-    "prill_batches", "prill_config", "prill_hot"
+    "prill_batches", "prill_config", "prill_hot", "prill_groups", "prill_members", "prill_offsets"
   };
   size_t i;
   for(i=0; i<sizeof(azModule)/sizeof(azModule[0]); i++){

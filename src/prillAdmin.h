@@ -32,6 +32,7 @@ typedef struct AdminColumn {
 
 /* One change, as xUpdate brings it.  apVal[iCol] is a column's new value. */
 struct AdminChange {
+  struct AdminVtab *pTab;
   PrillStore *pStore;
   i64 id;                       /* of the row, without its schema; 0: INSERT */
   int bDelete, bInsert;
@@ -70,6 +71,8 @@ typedef struct AdminVtab {
   const AdminTable *pTable;
   char **azSchema;              /* schemas seen, for rowids */
   int nSchema;
+  char **azName;                /* groups and members seen, for rowids */
+  int nName;
   PrillStore **apJoin;          /* stores joined in this transaction */
   int nJoin;
   int iSavepoint;               /* newest savepoint SQLite told, -1 none */
@@ -103,6 +106,8 @@ void prillAdminInts(AdminCursor*, int iCol, int n, const i64*);   /* iCol, iCol+
 void prillAdminText(AdminCursor*, int iCol, const char*);         /* NULL leaves the cell NULL */
 /* Text made by sqlite3_mprintf, which the row takes; NULL is out of memory. */
 void prillAdminTake(AdminCursor*, int iCol, char*);
+/* Place of a name in azName, where it stays; -1: no memory, or too many. */
+int prillAdminName(AdminVtab*, const char*);
 /* The topic with a row id, or NULL. */
 PrillTopic *prillAdminTopicById(PrillStore*, i64 iTopic);
 
@@ -113,5 +118,9 @@ extern const AdminTable prillAdminSegs;
 extern const AdminTable prillAdminBatches;
 /* admin_config.c */
 extern const AdminTable prillAdminConfig;
+/* admin_group.c */
+extern const AdminTable prillAdminGroups;
+extern const AdminTable prillAdminMembers;
+extern const AdminTable prillAdminOffsets;
 
 #endif /* PRILLADMIN_H */

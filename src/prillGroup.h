@@ -405,4 +405,14 @@ int prillGroupRowDelete(PrillStore*, const char *zGroup);
 /* Names of all groups that have a row or an offset, in *pBuf, a NUL after each. */
 int prillGroupRowNames(PrillStore*, PrillBuf *pBuf);
 
+/**************************************************************************
+** member.c: groups by their rows, inside one transaction.  Open: *pp NULL when
+** there is no such group; loaded and started, partition counts included.  Event:
+** the event and its actions; a refusal is g->iErr.  None: SQLITE_BUSY, naming the
+** members, unless the group has none.  Damaged: the error text for such rows. */
+int prillMemberOpen(PrillStore*, const char *zGroup, int eKind, PrillGroup **pp);
+int prillMemberEvent(PrillStore*, PrillGroup*, const PrillGroupEvent*);
+int prillMemberNone(PrillStore*, const char *zGroup, const char *zWhat);
+int prillMemberDamaged(PrillStore*, const char *zGroup, int rc);
+
 #endif /* PRILLGROUP_H */

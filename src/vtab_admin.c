@@ -21,6 +21,8 @@
 **                   prill_partitions: the partition's number in the store
 **                   prill_config: topic's row id*256 + setting; topic 0 is
 **                   the store
+**                   prill_groups, _members, _offsets: places of names in
+**                   AdminVtab.azName (admin_group.c)
 **                   the others: a count of rows
 **
 ** TRANSACTIONS.  xBegin comes before a change has named its schema, and one
@@ -118,7 +120,7 @@ PrillTopic *prillAdminTopicById(PrillStore *p, i64 iTopic){
 */
 static const AdminTable *const adminTables[] = {
   &prillAdminTopics, &prillAdminParts, &prillAdminSegs,
-  &prillAdminBatches, &prillAdminConfig
+  &prillAdminBatches, &prillAdminConfig, &prillAdminGroups, &prillAdminMembers, &prillAdminOffsets
 };
 #define ADMIN_N ((int)(sizeof(adminTables)/sizeof(adminTables[0])))
 
@@ -175,6 +177,8 @@ static int adminDisconnect(sqlite3_vtab *pTab){
   adminLeave(p);
   for(i=0; i<p->nSchema; i++) sqlite3_free(p->azSchema[i]);
   sqlite3_free(p->azSchema);
+  for(i=0; i<p->nName; i++) sqlite3_free(p->azName[i]);
+  sqlite3_free(p->azName);
   sqlite3_free(p->apJoin);
   prillConnUnref(p->pConn);
   sqlite3_free(p);
@@ -268,19 +272,28 @@ static int adminClose(sqlite3_vtab_cursor *pCur){
   return SQLITE_OK;
 }
 
-/* Place of a schema's name in azSchema, or -1 when out of memory. */
-static int adminSchemaPlace(AdminVtab *p, const char *zSchema){
-  char **az;
+/* Place of a name in a list, or -1 when out of memory. */
+static int adminPlace(char ***paz, int *pn, const char *z, int (*xCompare)(const char*, const char*)){
+  char **az = *paz;
   int i;
-  for(i=0; i<p->nSchema; i++){
-    if( sqlite3_stricmp(p->azSchema[i], zSchema)==0 ) return i;
+  for(i=*pn-1; i>=0; i--){                      /* the last is asked for most */
+    if( xCompare(az[i], z)==0 ) return i;
   }
-  az = (char**)sqlite3_realloc64(p->azSchema, sizeof(char*)*(u64)(p->nSchema+1));
+  az = (char**)sqlite3_realloc64(az, sizeof(char*)*(u64)(*pn+1));
   if( az==0 ) return -1;
-  p->azSchema = az;
-  az[p->nSchema] = sqlite3_mprintf("%s", zSchema);
-  if( az[p->nSchema]==0 ) return -1;
-  return p->nSchema++;
+  *paz = az;
+  az[*pn] = sqlite3_mprintf("%s", z);
+  if( az[*pn]==0 ) return -1;
+  return (*pn)++;
+}
+
+static int adminSchemaPlace(AdminVtab *p, const char *zSchema){
+  return adminPlace(&p->azSchema, &p->nSchema, zSchema, sqlite3_stricmp);
+}
+
+int prillAdminName(AdminVtab *p, const char *z){
+  int i = adminPlace(&p->azName, &p->nName, z, strcmp);
+  return i<(1<<22) ? i : -1;
 }
 
 /* Call xFill for the next partition, or the next topic; see AdminTable. */
@@ -507,6 +520,7 @@ static int adminUpdate(sqlite3_vtab *pTab, int argc, sqlite3_value **argv, sqlit
   const char *zSchema;
   int rc;
   memset(&h, 0, sizeof(h));
+  h.pTab = p;
   h.apVal = argc>1 ? &argv[2] : 0;
   rc = adminChangeSchema(p, &h, argc, argv, &zSchema);
   if( rc==SQLITE_OK && h.apVal ) rc = adminCheckColumns(p, h.apVal, h.bInsert);
