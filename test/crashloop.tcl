@@ -539,6 +539,21 @@ proc crash_verify {r loss {floor 0} {gaps 0} {ceiling 0}} {
 # problems found.  Options: -loss, -mode power|kill, -flush commit|os, -kind
 # (of operation), -sample N (how many operations; 0 and in fulltest: all),
 # -rounds N, -seed N.
+# What SQLite itself does not promise: at NORMAL with a rollback journal a power
+# cut in the sync of the journal can leave the database malformed (crashvfs-5.7.1
+# shows it of plain tables).  Only that, and only there.
+set crash_excuses 0
+proc crash_excused {journal sync bad} {
+  if {$journal eq "wal" || $sync ne "NORMAL" || [lsearch -glob $bad *malformed*] < 0
+   && [lsearch -glob $bad integrity_check:*] < 0} { return 0 }
+  set f [open crash.report]
+  set last [lindex [split [string trim [read $f]] \n] end]
+  close $f
+  if {![regexp {file \{[^\}]*-journal\}} $last]} { return 0 }
+  incr ::crash_excuses
+  return 1
+}
+
 proc crash_sweep {workload journal sync args} {
   array set o {-loss none -mode power -flush commit -kind any -sample 20 -rounds 1 -seed 1}
   array set o $args
@@ -568,6 +583,7 @@ proc crash_sweep {workload journal sync args} {
       if {$o(-mode) eq "power"} { prill_bootid [crash_newboot] }
       set gaps [expr {$o(-mode) eq "power" && $o(-flush) eq "os"}]
       lassign [crash_verify $r $o(-loss) 0 $gaps] k bad
+      if {[crash_excused $journal $sync $bad]} continue
       foreach p $bad {
         lappend problems "$workload $journal $sync $o(-mode) flush=$o(-flush) $o(-kind) op $op of $nOp seed $seed: $p"
       }
