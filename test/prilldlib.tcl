@@ -18,6 +18,9 @@
 # Each daemon is ended by its pid when the test finishes, and by the kernel
 # should this process die first.
 
+# The time of a batch's first record: now, for older ones are dropped at once.
+set batchTs [clock milliseconds]
+
 array set prilld {pid 0 port 0 log {} correlation 0 hold 0}
 
 proc prilld_needed {} {
@@ -139,7 +142,7 @@ proc batch {args} {
     set args [lassign $args opt val]
     lappend d [string range $opt 1 end] $val
   }
-  set ts 1700000000000
+  set ts $::batchTs
   if {[dict exists $d ts]} { set ts [dict get $d ts]; dict unset d ts }
   set records {}
   set i 0

@@ -27,6 +27,7 @@ static const ConfDef aConf[] = {
   {"group.max.session.timeout.ms", CONF(msMaxSession), 1800000, 0, CONF_INT, 0},
   {"group.max.size", CONF(nMaxGroup), CONF_INT, 1, CONF_INT, 0},
   {"group.min.session.timeout.ms", CONF(msMinSession), 6000, 0, CONF_INT, 0},
+  {"log.retention.check.interval.ms", CONF(msUpkeep), 300000, 1, CONF_INT, 0},
   {"max.connections", CONF(nConn), 20000, 1, CONF_INT, 0},
   {"node.id", CONF(iNode), 1, 0, CONF_INT, 0},
   {"num.partitions", CONF(nPartitions), 1, 1, 10000, 0},

@@ -66,6 +66,7 @@ struct PrilldConf {
   i64 msRebalanceDelay;     /* group.initial.rebalance.delay.ms */
   i64 msMinSession, msMaxSession, nMaxGroup;
   i64 szMetadata;           /* offset.metadata.max.bytes */
+  i64 msUpkeep;             /* log.retention.check.interval.ms */
 };
 void prilldConfDefault(PrilldConf*);
 void prilldConfFree(PrilldConf*);
@@ -157,8 +158,14 @@ struct PrilldWriter {
   PrillConn *pConn;
   PrillStore *pStore;
   i64 nTurn, nJob, nWaited; /* transactions, jobs, turns that waited over a second */
+  i64 nUpkeep, nUpkeepFail; /* steps of upkeep */
 };
 void prilldSubmit(Prilld*, PrilldJob*);
+
+/* lock.c: the lock of the store whose log directory is zDir, for as long as
+** *pFd is open.  SQLITE_ERROR with *pzErr (sqlite3_mprintf): who has it, or what is wrong. */
+int prilldLockTake(const char *zDir, int *pFd, char **pzErr);
+void prilldLockFree(int *pFd);                /* -1 is harmless */
 
 /**************************************************************************
 ** Requests.

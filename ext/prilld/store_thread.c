@@ -18,6 +18,15 @@
 **   I3  When the transaction is lost, every job of it fails; none is tried
 **       again here: the client does.
 **
+** UPKEEP (retention, spills, compaction, files no longer named: the library's
+** prillTrimMaintain) is done here as well, a bounded step at a time, between
+** turns: STORE_UPKEEP_MS after something was written, and every
+** log.retention.check.interval.ms.  While it has more to do, steps follow each
+** other when no job waits; when jobs wait, only so often that upkeep has a
+** fifth of the time.
+**
+**   I4  A job waits for one step of upkeep at most.
+**
 ** Crash story: nothing is answered before the COMMIT; what was committed and
 ** not answered is what Kafka's clients retry.
 */
@@ -25,6 +34,9 @@
 
 #define STORE_TURN_BYTES (32<<20)     /* most bytes of jobs in one transaction */
 #define STORE_BUSY_MS 60000
+#define STORE_UPKEEP_MS 1000          /* from a turn to the upkeep after it, at most */
+#define STORE_AGAIN_MS 200            /* after a step that left as much as the one before */
+#define STORE_SHARE 4                 /* under load: rests so many times as long as a step took */
 
 typedef struct StoreThread StoreThread;
 struct StoreThread {
@@ -39,6 +51,10 @@ struct StoreThread {
   u8 bStop;                 /* under the mutex */
   u8 bRunning;
   u8 eFlush;                /* as synchronous was set for */
+  u64 iUpkeep;              /* ns: when the next step of upkeep is due */
+  int nLeft;                /* what the last step left */
+  u64 iRested;              /* ns: not before this while jobs wait */
+  int fdLock;               /* lock.c */
 };
 
 static void storeExec(int *pRc, StoreThread *p, const char *zSql){
@@ -69,6 +85,10 @@ static int storeBegin(StoreThread *p){
   int rc = sqlite3_exec(p->w.db, "BEGIN IMMEDIATE", 0, 0, 0);
   if( rc==SQLITE_OK ) rc = prillVtabStoreJoin(p->w.pStore);
   return rc;
+}
+
+static u64 storeNs(i64 ms){
+  return (u64)ms*1000000u;
 }
 
 static void storeRollback(StoreThread *p){
@@ -122,6 +142,44 @@ static void storeTurn(StoreThread *p, PrilldJob *pList){
   }
   p->w.nTurn++;
   storeLevel(p);
+  p->iUpkeep = PRILL_MIN(p->iUpkeep, uv_hrtime() + storeNs(STORE_UPKEEP_MS));
+}
+
+/* One step of upkeep, and when the next is due. */
+static void storeUpkeep(StoreThread *p){
+  u64 t0 = uv_hrtime(), t1;
+  int nLeft = 0;
+  int rc = prillTrimMaintain(p->w.pStore, &nLeft);
+  t1 = uv_hrtime();
+  p->w.nUpkeep++;
+  if( rc!=SQLITE_OK ){
+    char *z = storeErr(p, rc);
+    p->w.nUpkeepFail++;
+    prilldLog(PRILLD_LOG_ERROR, "upkeep failed and will be tried again: %s", z ? z : "out of memory");
+    sqlite3_free(z);
+    storeRollback(p);
+  }
+  p->iRested = t1 + STORE_SHARE*(t1-t0);
+  if( rc!=SQLITE_OK ){
+    p->iUpkeep = t1 + storeNs(10*STORE_UPKEEP_MS);
+  }else if( nLeft==0 || p->nLeft==nLeft ){
+    /* Files whose dropping no checkpoint has made durable yet may be all that is left. */
+    p->iUpkeep = t1 + storeNs(nLeft ? STORE_AGAIN_MS : p->pD->conf.msUpkeep);
+  }else{
+    p->iUpkeep = t1;
+  }
+  p->nLeft = nLeft;
+}
+
+/* Sleep until there is a job, or upkeep is due: then 1.  The mutex is held. */
+static int storeSleep(StoreThread *p){
+  while( !p->bStop ){
+    u64 now = uv_hrtime();
+    if( now>=p->iUpkeep && (p->pIn==0 || now>=p->iRested) ) return 1;
+    if( p->pIn ) return 0;
+    uv_cond_timedwait(&p->cond, &p->mutex, p->iUpkeep-now);
+  }
+  return 0;
 }
 
 /* Take what is queued, up to a turn's bound.  NULL: stop. */
@@ -129,7 +187,13 @@ static PrilldJob *storeTake(StoreThread *p){
   PrilldJob *pList, *pJob;
   i64 nByte = 0;
   uv_mutex_lock(&p->mutex);
-  while( p->pIn==0 && !p->bStop ) uv_cond_wait(&p->cond, &p->mutex);
+  while( storeSleep(p) ){
+    uv_mutex_unlock(&p->mutex);
+    storeUpkeep(p);
+    uv_async_send(&p->async);
+    uv_mutex_lock(&p->mutex);
+    if( p->pIn ) break;                     /* I4 */
+  }
   pList = pJob = p->pIn;
   while( pJob && pJob->pNext && (nByte += pJob->nByte)<STORE_TURN_BYTES ) pJob = pJob->pNext;
   if( pJob ){
@@ -166,9 +230,9 @@ static void storeReport(StoreThread *p){
   p->pDone = 0;
   p->ppDone = &p->pDone;
   uv_mutex_unlock(&p->mutex);
+  p->pD->view.bStale = 1;
   if( pJob==0 ) return;
   prilldLoopNow(p->pD);
-  p->pD->view.bStale = 1;
   for(; pJob; pJob=pNext){
     char *zErr = pJob->zErr;
     pNext = pJob->pNext;
@@ -194,6 +258,20 @@ void prilldSubmit(Prilld *pD, PrilldJob *pJob){
   uv_mutex_unlock(&p->mutex);
 }
 
+/* No other daemon may serve the store. */
+static int storeLock(StoreThread *p){
+  char *zErr = 0;
+  int rc;
+  if( p->w.pStore->zDir==0 ) return prillError(p->w.pConn, SQLITE_ERROR, "a database in memory cannot be served");
+  rc = prillStoreRefresh(p->w.pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreMakeDir(p->w.pStore);
+  if( rc!=SQLITE_OK ) return rc;
+  rc = prilldLockTake(p->w.pStore->zDir, &p->fdLock, &zErr);
+  if( zErr ) prillError(p->w.pConn, rc, "%s", zErr);
+  sqlite3_free(zErr);
+  return rc;
+}
+
 /* Open the store for writing; make it where there is none; begin new epochs. */
 static int storeOpen(StoreThread *p, const char *zDb){
   int rc = sqlite3_open_v2(zDb, &p->w.db, SQLITE_OPEN_READWRITE|SQLITE_OPEN_CREATE|SQLITE_OPEN_NOMUTEX, 0);
@@ -207,6 +285,7 @@ static int storeOpen(StoreThread *p, const char *zDb){
   if( rc==SQLITE_OK ) rc = prillStoreCreate(p->w.pStore);
   storeExec(&rc, p, "COMMIT");
   if( rc==SQLITE_OK ) rc = storeBegin(p);
+  if( rc==SQLITE_OK ) rc = storeLock(p);
   if( rc==SQLITE_OK ) rc = prilldLeaderStart(&p->w);
   storeExec(&rc, p, "COMMIT");
   if( rc==SQLITE_OK ){
@@ -227,6 +306,7 @@ int prilldStoreStart(Prilld *pD, PrilldLoop *pLoop){
   if( p==0 ) return SQLITE_NOMEM;
   memset(p, 0, sizeof(*p));
   p->pD = pD;
+  p->fdLock = -1;
   p->ppIn = &p->pIn;
   p->ppDone = &p->pDone;
   pD->pStoreThread = p;
@@ -260,6 +340,7 @@ void prilldStoreClosed(Prilld *pD){
   if( p==0 ) return;
   prillStorePut(p->w.pStore);
   sqlite3_close(p->w.db);
+  prilldLockFree(&p->fdLock);
   uv_mutex_destroy(&p->mutex);
   uv_cond_destroy(&p->cond);
   sqlite3_free(p);
