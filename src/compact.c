@@ -392,6 +392,7 @@ static int compactClaim(CompactJob *j, PrillStore *pStore, PrillPart *p){
   z = prillPartPath(p, j->aIn[j->iGroup].iBase, j->iGen, "log");
   if( z==0 ) return SQLITE_NOMEM;
   z[strlen(z)-3] = 0;
+  sqlite3_free(j->zStem);                 /* of a claim that met a lock */
   j->zStem = z;
   j->iLease = prillNow(pStore->pVfs);
   j->iOutPos = j->nRec = 0;
@@ -709,6 +710,7 @@ int prillCompactStep(PrillStore *p, int *pbLeft){
     }
     rc = compactRefresh(p);
     if( rc==SQLITE_OK ) rc = compactRun(j, p, &nBudget);
+    if( (rc&0xff)==SQLITE_BUSY ) break;            /* a writer's turn: the job goes on later */
     if( rc!=SQLITE_OK || j->ePhase==JOB_DONE ){
       *pp = j->pNext;
       compactJobFree(j, rc==SQLITE_OK ? p : 0);
