@@ -95,13 +95,17 @@ void cmdPrintJson(sqlite3_stmt*);
 void cmdFlush(void);
 
 /**************************************************************************
-** cmd_topic.c, cmd_in.c, cmd_out.c, cmd_store.c, cmd_sql.c: the commands.
+** cmd_topic.c, cmd_group.c, cmd_in.c, cmd_out.c, cmd_store.c, cmd_sql.c: the commands.
 */
 int cmdTopicCreate(const Cmd*, int, char**);
 int cmdTopicList(const Cmd*, int, char**);
 int cmdTopicDescribe(const Cmd*, int, char**);
 int cmdTopicAlter(const Cmd*, int, char**);
 int cmdTopicDelete(const Cmd*, int, char**);
+int cmdGroupList(const Cmd*, int, char**);
+int cmdGroupDescribe(const Cmd*, int, char**);
+int cmdGroupReset(const Cmd*, int, char**);
+int cmdGroupDelete(const Cmd*, int, char**);
 int cmdProduce(const Cmd*, int, char**);
 int cmdImport(const Cmd*, int, char**);
 int cmdConsume(const Cmd*, int, char**);

@@ -50,6 +50,12 @@ static const Cmd aCmd[] = {
    "                            %p partition, %o offset, %T timestamp, %t topic,\n"
    "                            %h headers, %S %K lengths, %n newline, \\t \\xNN\n", cmdConsume},
   {"export", "TOPIC [-p PARTITION]", "print records as JSON lines, which import --json reads", 0, cmdExport},
+  {"group list", "[-o text|json]", "list consumer groups and how far behind they are", 0, cmdGroupList},
+  {"group describe", "GROUP [-o text|json]", "show a group's members and offsets", 0, cmdGroupDescribe},
+  {"group reset", "GROUP TOPIC --to WHERE", "set a group's offsets of a topic; it must have no members",
+   "      --to WHERE            earliest, latest, or an offset\n"
+   "  -p, --partition N         only this partition\n", cmdGroupReset},
+  {"group delete", "GROUP...", "forget groups and their offsets; they must have no members", 0, cmdGroupDelete},
   {"backup", "DEST", "copy the store, its database and its log, while others use it", 0, cmdBackup},
   {"restore", "SRC DEST", "check a backup and make a store of it", 0, cmdRestore},
   {"check", "", "check every byte of the store", 0, cmdCheck},
@@ -252,7 +258,10 @@ int cmdOptions(int nArg, char **azArg, const CmdOpt *aOpt, int nOpt, int nMin, i
     }
     cmdSetOption(p, zWord, zVal);
   }
-  if( n<nMin ) cmdUsage(strstr(pCmd->zArgs, "DEST") ? "no file was named" : "no topic was named");
+  if( n<nMin ) {
+    if( strstr(pCmd->zArgs, "GROUP") ) cmdUsage(n ? "no topic was named" : "no group was named");
+    cmdUsage(strstr(pCmd->zArgs, "DEST") ? "no file was named" : "no topic was named");
+  }
   if( n>nMax ) cmdUsage("too many arguments: %s", azArg[nMax]);
   return n;
 }
@@ -450,6 +459,7 @@ int main(int argc, char **argv){
   if( pCmd==0 && strcmp(argv[iArg], "topic")==0 ){
     cmdUsage("prill topic create, list, describe, alter or delete");
   }
+  if( pCmd==0 && strcmp(argv[iArg], "group")==0 ) cmdUsage("prill group list, describe, reset or delete");
   if( pCmd==0 ) cmdUsage("unknown command %s", argv[iArg]);
   if( iArg>1 && strcmp(argv[iArg-1], "help")==0 ) return cmdHelpOf(pCmd);
   iArg += nWord;
