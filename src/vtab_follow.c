@@ -540,6 +540,20 @@ static int followStep(FollowCursor *c){
   return SQLITE_DONE;
 }
 
+/* A round.  Whoever may wait takes a database that is locked for one that has
+** nothing new: another look follows. */
+static int followLook(FollowCursor *c){
+  int rc;
+  prillStoreLetGo(c->pStore);
+  prillWaitSample(&c->wait, c->pStore, c->iTopic);
+  rc = followRound(c);
+  if( (rc & 0xff)==SQLITE_BUSY && c->ms!=0 ){
+    c->nGive = 0;
+    rc = SQLITE_OK;
+  }
+  return rc;
+}
+
 /* Come to the next record, waiting if need be, or to the end. */
 static int followNextRecord(FollowCursor *c){
   int rc;
@@ -548,15 +562,11 @@ static int followNextRecord(FollowCursor *c){
     if( rc!=SQLITE_DONE ) break;
     if( c->bAgain || (c->nGive>0 && c->ms==0) ) break;
     if( c->nGive>0 ) c->wait.msLeft = c->ms;          /* something came: patience begins anew */
-    prillStoreLetGo(c->pStore);
-    prillWaitSample(&c->wait, c->pStore, c->iTopic);
-    rc = followRound(c);
+    rc = followLook(c);
     while( rc==SQLITE_OK && c->nGive==0 ){
       prillStoreLetGo(c->pStore);
       rc = prillWaitSleep(&c->wait);
-      if( rc!=SQLITE_OK ) break;
-      prillWaitSample(&c->wait, c->pStore, c->iTopic);
-      rc = followRound(c);
+      if( rc==SQLITE_OK ) rc = followLook(c);
     }
     if( rc!=SQLITE_OK ) break;
   }

@@ -2,7 +2,7 @@
 ** wait.c: waiting for records: who may, how long, what ends it; and what a
 ** connection has seen of a topic.
 **
-** Layer 3, store.  Calls store, part, wake.
+** Layer 3, store.  Calls store, part, wake, turn.
 **
 ** WHO MAY.  A wait holds no snapshot and no lock, so it takes place only in
 ** autocommit and while no schema but temp has a transaction.  Else the wait is
@@ -116,12 +116,12 @@ int prillWaitStore(PrillStore *pStore, PrillStore **pp){
   pConn->db = db;
   pConn->nRef = 1;
   pConn->iLastOff = pConn->iLastPart = -1;
-  if( rc==SQLITE_OK ) rc = sqlite3_busy_timeout(db, WAIT_SLICE);
+  if( rc==SQLITE_OK ) rc = prillTurnTimeout(pConn, WAIT_SLICE);
   if( rc==SQLITE_OK ) rc = sqlite3_exec(db, "PRAGMA query_only=1", 0, 0, 0);
   if( rc==SQLITE_OK ) rc = prillStoreGet(pConn, "main", pp);
   if( rc==SQLITE_OK ) return SQLITE_OK;
-  prillConnUnref(pConn);
   sqlite3_close(db);
+  prillConnUnref(pConn);
   return rc==SQLITE_NOMEM ? rc : SQLITE_CANTOPEN;
 }
 
@@ -132,8 +132,8 @@ void prillWaitStoreClose(PrillStore *p){
   pConn = p->pConn;
   db = pConn->db;
   prillStorePut(p);
-  prillConnUnref(pConn);
   sqlite3_close(db);
+  prillConnUnref(pConn);                /* last: the busy handler is in it */
 }
 
 /**************************************************************************
