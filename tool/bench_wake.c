@@ -284,8 +284,8 @@ static void wakeWriters(BenchDb *d, const char *zSetup, int nProc, int nThread, 
   for(i=0; i<nProc; i++) waitpid(aPid[i], 0, 0);
 }
 
-#define WAKE_TURNS "PRAGMA synchronous=FULL; SELECT prill_busy_timeout(60000)"
-#define WAKE_PLAIN "PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000"
+#define WAKE_TURNS "SELECT prill_busy_timeout(60000); PRAGMA synchronous=FULL"
+#define WAKE_PLAIN "PRAGMA busy_timeout=10000; PRAGMA synchronous=FULL"
 
 void benchRow15(void){
   static double aMs[WAKE_MX];
