@@ -707,6 +707,7 @@ struct PrillWait {
   PrillConn *pConn;       /* whose sqlite3_interrupt() ends the wait */
   PrillStore *pStore;     /* as sampled */
   i64 msLeft;             /* -1: for ever */
+  u8 bLook;               /* nobody woke us: is the file "wake" still the one we sleep on? */
   PrillMark mark;
   sqlite3_stmt *pHold, *pProbe;
 };

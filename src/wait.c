@@ -44,12 +44,13 @@ int prillWaitMay(PrillConn *pConn){
 void prillWaitInit(PrillWait *p, PrillConn *pConn, i64 ms){
   memset(p, 0, sizeof(*p));
   p->pConn = pConn;
+  p->bLook = 1;
   p->msLeft = ms<0 ? -1 : ms;
 }
 
 void prillWaitSample(PrillWait *p, PrillStore *pStore, i64 iTopic){
   p->pStore = pStore;
-  prillWakeSample(p->msLeft==0 ? 0 : prillWakeOpen(pStore, 1), iTopic, &p->mark);
+  prillWakeSample(p->msLeft==0 ? 0 : prillWakeOpen(pStore, p->bLook), iTopic, &p->mark);
 }
 
 void prillWaitEnd(PrillWait *p){
@@ -90,7 +91,9 @@ int prillWaitSleep(PrillWait *p){
   msBegan = prillNow(pVfs);
   if( prillWakeSleep(pStore->pWake, pVfs, &p->mark, ms*1000) ){
     msSlept = ms;
+    p->bLook = 1;
   }else{
+    p->bLook = 0;
     msSlept = prillNow(pVfs) - msBegan;
     msSlept = PRILL_MIN(PRILL_MAX(msSlept, 0), ms);
   }
