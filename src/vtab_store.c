@@ -83,7 +83,7 @@ static int storevtabCreate(
 }
 
 static const char *const azShadow[] = {
-  "state", "topic", "part", "segment", "index", "tail", "trash", "gap", "producer",
+  "state", "topic", "part", "segment", "index", "key", "tail", "trash", "gap", "producer",
   "group", "member", "offset"
 };
 
@@ -110,13 +110,9 @@ static int storevtabDestroy(sqlite3_vtab *pTab){
 }
 
 static int storevtabShadow(const char *zName){
-  static const char *const azMore[] = {"group", "member", "offset", "share"};
   size_t i;
   for(i=0; i<sizeof(azShadow)/sizeof(azShadow[0]); i++){
     if( sqlite3_stricmp(zName, azShadow[i])==0 ) return 1;
-  }
-  for(i=0; i<sizeof(azMore)/sizeof(azMore[0]); i++){
-    if( sqlite3_stricmp(zName, azMore[i])==0 ) return 1;
   }
   return 0;
 }
