@@ -25,7 +25,11 @@ static const Handler aHandler[] = {
   {WIRE_LEAVE_GROUP, prilldApiLeaveGroup},
   {WIRE_SYNC_GROUP, prilldApiSyncGroup},
   {WIRE_API_VERSIONS, prilldApiVersions},
+  {WIRE_CREATE_TOPICS, prilldApiCreateTopics},
+  {WIRE_DELETE_TOPICS, prilldApiDeleteTopics},
+  {WIRE_DELETE_RECORDS, prilldApiDeleteRecords},
   {WIRE_INIT_PRODUCER_ID, prilldApiInitProducerId},
+  {WIRE_CREATE_PARTITIONS, prilldApiCreatePartitions},
   {WIRE_DESCRIBE_CLUSTER, prilldApiDescribeCluster},
 };
 #define DISPATCH_N ((int)(sizeof(aHandler)/sizeof(aHandler[0])))

@@ -240,6 +240,10 @@ void prilldApiOffsetCommit(PrilldReq*);        /* api_commit.c */
 void prilldApiOffsetFetch(PrilldReq*);
 void prilldApiListOffsets(PrilldReq*);         /* api_offset.c */
 void prilldApiLeaderEpoch(PrilldReq*);
+void prilldApiCreateTopics(PrilldReq*);         /* api_topic.c */
+void prilldApiDeleteTopics(PrilldReq*);
+void prilldApiCreatePartitions(PrilldReq*);
+void prilldApiDeleteRecords(PrilldReq*);
 
 /**************************************************************************
 ** leader.c: is this node the partition's leader, and of which epoch?
