@@ -1,6 +1,6 @@
 /*
 ** admin.h: what the handlers that change topics, settings and groups share
-** (admin.c, setting.c, api_topic.c).
+** (admin.c, setting.c, api_topic.c, api_config.c, api_groups.c).
 */
 #ifndef PRILLD_ADMIN_H
 #define PRILLD_ADMIN_H

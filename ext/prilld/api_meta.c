@@ -1,5 +1,6 @@
 /*
-** api_meta.c: what a client asks first: Metadata, DescribeCluster, FindCoordinator.
+** api_meta.c: what a client asks first: Metadata, DescribeCluster, FindCoordinator,
+** and DescribeLogDirs.
 **
 ** A topic that is asked for and does not exist is made, where that is allowed:
 ** one job a topic, and the answer when all are done.
@@ -284,4 +285,71 @@ void prilldApiFindCoordinator(PrilldReq *p){
     pOut->port = pOut->coordinators[0].port;
   }
   prilldReqReply(p);
+}
+
+/**************************************************************************
+** DescribeLogDirs: one directory, the store's.  How much room its file system
+** has is not known through SQLite's VFS.
+*/
+static void metaDirPart(PrillTopic *pTopic, i32 iPart, WireDescribeLogDirsRespResultsTopics *pT){
+  PrillPart *pPart = iPart>=0 && iPart<pTopic->nPart ? pTopic->apPart[iPart] : 0;
+  WireDescribeLogDirsRespResultsTopicsPartitions *pR = &pT->partitions[pT->nPartitions];
+  if( pPart==0 || prillPartLoad(pPart)!=SQLITE_OK ) return;
+  pT->nPartitions++;
+  pR->partitionIndex = iPart;
+  pR->partitionSize = pPart->x.nAllByte + pPart->nTailByte;
+}
+
+/* aPart NULL: all of its partitions.  1: the connection is closed. */
+static int metaDirTopic(
+  PrilldReq *p, PrillTopic *pTopic, const i32 *aPart, i32 nPart, WireDescribeLogDirsRespResults *pR
+){
+  WireDescribeLogDirsRespResultsTopics *pT = &pR->topics[pR->nTopics++];
+  char *zName = prilldArenaDup(&p->arena, pTopic->zName, (i64)strlen(pTopic->zName));
+  i32 i, n = aPart ? nPart : pTopic->nPart;
+  pT->name = prilldStr(zName ? zName : "");
+  pT->partitions = (WireDescribeLogDirsRespResultsTopicsPartitions*)
+      prilldReqAlloc(p, (i64)sizeof(*pT->partitions)*PRILL_MAX(n, 1));
+  if( pT->partitions==0 ) return 1;
+  for(i=0; i<n; i++) metaDirPart(pTopic, aPart ? aPart[i] : i, pT);
+  return 0;
+}
+
+static int metaDir(PrilldReq *p, WireDescribeLogDirsRespResults *pR){
+  const WireDescribeLogDirsReq *pIn = (const WireDescribeLogDirsReq*)p->pIn;
+  PrillStore *pStore = p->pD->view.pStore;
+  PrillTopic *pTopic;
+  i32 i, n = 1;
+  int bGone = 0;
+  pR->logDir = prilldReqPrint(p, "%s", pStore->zDir ? pStore->zDir : "");
+  pR->totalBytes = -1;
+  pR->usableBytes = -1;
+  if( pIn->nTopics>=0 ) n = PRILL_MAX(pIn->nTopics, 1);
+  else for(pTopic=pStore->pTopics; pTopic; pTopic=pTopic->pNext) n++;
+  pR->topics = (WireDescribeLogDirsRespResultsTopics*)prilldReqAlloc(p, (i64)sizeof(*pR->topics)*n);
+  if( pR->topics==0 ) return 1;
+  for(i=0; i<pIn->nTopics && !bGone; i++){
+    const WireDescribeLogDirsReqTopics *pAsk = &pIn->topics[i];
+    pTopic = prilldViewTopic(&p->pD->view, pAsk->topic.z, pAsk->topic.n);
+    if( pTopic ) bGone = metaDirTopic(p, pTopic, pAsk->partitions, PRILL_MAX(pAsk->nPartitions, 0), pR);
+  }
+  for(pTopic=pStore->pTopics; pIn->nTopics<0 && pTopic && !bGone; pTopic=pTopic->pNext){
+    bGone = metaDirTopic(p, pTopic, 0, 0, pR);
+  }
+  return bGone;
+}
+
+void prilldApiDescribeLogDirs(PrilldReq *p){
+  WireDescribeLogDirsResp *pOut = (WireDescribeLogDirsResp*)p->pOut;
+  int bGone;
+  pOut->results = (WireDescribeLogDirsRespResults*)prilldReqAlloc(p, (i64)sizeof(*pOut->results));
+  if( pOut->results==0 ) return;
+  if( prilldViewBegin(&p->pD->view)!=SQLITE_OK ){
+    prilldReqClose(p);
+    return;
+  }
+  pOut->nResults = 1;
+  bGone = metaDir(p, pOut->results);
+  prilldViewEnd(&p->pD->view);
+  if( !bGone ) prilldReqReply(p);
 }

@@ -1,5 +1,6 @@
 /*
-** api_offset.c: ListOffsets: offsets by time, and the ends of a partition.
+** api_offset.c: ListOffsets: offsets by time, and the ends of a partition;
+** OffsetForLeaderEpoch.
 */
 #include "prilld.h"
 
@@ -123,6 +124,58 @@ void prilldApiListOffsets(PrilldReq *p){
       const WireListOffsetsReqTopicsPartitions *pAsk = &pT->partitions[j];
       offsetPart(p, prilldViewPart(pView, pT->name.z, pT->name.n, pAsk->partitionIndex), pAsk, &pR->partitions[j]);
       if( offsetTwice(pT, j) ) pR->partitions[j].errorCode = KE_INVALID_REQUEST;
+    }
+  }
+  prilldViewEnd(pView);
+  if( i==pIn->nTopics ) prilldReqReply(p);
+}
+
+/**************************************************************************
+** OffsetForLeaderEpoch.
+*/
+static void offsetEpoch(PrillPart *pPart, const WireOffsetForLeaderEpochReqTopicsPartitions *pIn,
+                        WireOffsetForLeaderEpochRespTopicsPartitions *pOut){
+  i32 iEpoch = -1;
+  i64 iEnd = -1;
+  int rc;
+  pOut->partition = pIn->partition;
+  pOut->leaderEpoch = -1;
+  pOut->endOffset = -1;
+  pOut->errorCode = pPart ? prilldLeaderCheck(pPart, pIn->currentLeaderEpoch) : KE_UNKNOWN_TOPIC_OR_PARTITION;
+  if( pOut->errorCode ) return;
+  rc = prilldLeaderEpochEnd(pPart, pIn->leaderEpoch, &iEpoch, &iEnd);
+  if( rc!=SQLITE_OK ){
+    prilldLog(PRILLD_LOG_ERROR, "OffsetForLeaderEpoch: %s", sqlite3_errstr(rc));
+    pOut->errorCode = KE_STORAGE_ERROR;
+    return;
+  }
+  pOut->leaderEpoch = iEpoch;
+  pOut->endOffset = iEnd;
+}
+
+void prilldApiLeaderEpoch(PrilldReq *p){
+  const WireOffsetForLeaderEpochReq *pIn = (const WireOffsetForLeaderEpochReq*)p->pIn;
+  WireOffsetForLeaderEpochResp *pOut = (WireOffsetForLeaderEpochResp*)p->pOut;
+  PrilldView *pView = &p->pD->view;
+  i32 i, j;
+  pOut->topics = (WireOffsetForLeaderEpochRespTopics*)prilldReqAlloc(p, (i64)sizeof(*pOut->topics)*pIn->nTopics);
+  if( pOut->topics==0 ) return;
+  if( prilldViewBegin(pView)!=SQLITE_OK ){
+    prilldReqClose(p);
+    return;
+  }
+  pOut->nTopics = pIn->nTopics;
+  for(i=0; i<pIn->nTopics; i++){
+    const WireOffsetForLeaderEpochReqTopics *pT = &pIn->topics[i];
+    WireOffsetForLeaderEpochRespTopics *pR = &pOut->topics[i];
+    pR->topic = pT->topic;
+    pR->partitions = (WireOffsetForLeaderEpochRespTopicsPartitions*)
+        prilldReqAlloc(p, (i64)sizeof(*pR->partitions)*pT->nPartitions);
+    if( pR->partitions==0 ) break;
+    pR->nPartitions = pT->nPartitions;
+    for(j=0; j<pT->nPartitions; j++){
+      const WireOffsetForLeaderEpochReqTopicsPartitions *pAsk = &pT->partitions[j];
+      offsetEpoch(prilldViewPart(pView, pT->topic.z, pT->topic.n, pAsk->partition), pAsk, &pR->partitions[j]);
     }
   }
   prilldViewEnd(pView);

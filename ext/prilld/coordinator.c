@@ -147,8 +147,7 @@ static void groupJobFree(GroupJob *p){
   sqlite3_free(p);
 }
 
-/* Drop the group from memory; who waits is told to look for it again. */
-static void groupForget(PrilldGroup *pGroup){
+void prilldGroupForget(PrilldGroup *pGroup){
   Prilld *pD = pGroup->pD;
   PrilldGroup **pp;
   u64 iReq;
@@ -180,7 +179,7 @@ static void groupDone(PrilldJob *pJob){
   if( pGroup->g==0 ){
     if( pGroup->nJob==0 ) sqlite3_free(pGroup);
   }else if( pJob->rc!=SQLITE_OK ){
-    groupForget(pGroup);
+    prilldGroupForget(pGroup);
   }
   groupJobFree(p);
 }
@@ -259,7 +258,7 @@ i16 prilldGroupEvent(PrilldGroup *pGroup, PrillGroupEvent *pEv){
       if( pAct->iReq && pAct->iReq!=pEv->iReq ) groupRefuse((PrilldReq*)(size_t)pAct->iReq, pAct->eAct);
     }
     if( p ) groupJobFree(p);
-    groupForget(pGroup);
+    prilldGroupForget(pGroup);
     return KE_COORDINATOR_NOT_AVAILABLE;
   }
   iErr = g->iErr;
@@ -343,5 +342,5 @@ PrilldGroup *prilldGroupGet(Prilld *pD, WireStr name, int bMake, i16 *piErr){
 }
 
 void prilldGroupsFree(Prilld *pD){
-  while( pD->pGroups ) groupForget((PrilldGroup*)pD->pGroups);
+  while( pD->pGroups ) prilldGroupForget((PrilldGroup*)pD->pGroups);
 }

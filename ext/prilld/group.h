@@ -1,5 +1,5 @@
 /*
-** group.h: what coordinator.c, api_group.c and api_commit.c share: the groups
+** group.h: what coordinator.c, api_group.c, api_groups.c and api_commit.c share: the groups
 ** this node coordinates.
 */
 #ifndef PRILLD_GROUP_H
@@ -23,6 +23,8 @@ PrilldGroup *prilldGroupGet(Prilld*, WireStr name, int bMake, i16 *piErr);
 /* Feed an event and do its actions.  Returns PrillGroup.iErr, or an error when
 ** the group is lost. */
 i16 prilldGroupEvent(PrilldGroup*, PrillGroupEvent*);
+/* Drop the group from memory; who waits is told to look for it again. */
+void prilldGroupForget(PrilldGroup*);
 /* At the end: free all; requests that wait are dropped. */
 void prilldGroupsFree(Prilld*);
 /* A zero-terminated copy; NULL stays NULL. */

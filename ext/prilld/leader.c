@@ -17,3 +17,33 @@ int prilldLeaderStart(PrilldWriter *p){
   return prillStoreExec(p->pStore, "UPDATE \"%w\".prill_store_part SET epoch=epoch+1;"
                         "UPDATE \"%w\".prill_store_state SET extent=extent+1+abs(random()%%65536) WHERE id=0");
 }
+
+/* Epochs never fall along a log: a search by halves finds the first batch of a
+** later one, and its base is the end. */
+int prilldLeaderEpochEnd(PrillPart *pPart, i32 iEpoch, i32 *piEpoch, i64 *piEnd){
+  i64 iLo = pPart->x.iLogStart, iHi = prillPartEnd(pPart), iPos;
+  PrillBuf buf = {0, 0, 0};
+  PrillBatch b;
+  int iWhere, bValid, rc = SQLITE_ROW;
+  *piEpoch = -1;
+  *piEnd = -1;
+  if( iEpoch<0 || iEpoch>pPart->x.iEpoch ) return SQLITE_OK;
+  *piEpoch = iEpoch;
+  *piEnd = iHi;
+  if( iEpoch==pPart->x.iEpoch ) return SQLITE_OK;
+  /* Below iLo: epochs up to iEpoch.  From iHi on: later ones, or nothing. */
+  while( iLo<iHi ){
+    i64 iMid = iLo + (iHi-iLo)/2;
+    rc = prillScanBatchAt(pPart, iMid, &b, &buf, &iWhere, &iPos, &bValid);
+    if( rc!=SQLITE_ROW && rc!=SQLITE_DONE ) break;
+    if( rc==SQLITE_DONE || b.iEpoch>iEpoch ){
+      iHi = rc==SQLITE_DONE ? iMid : PRILL_MAX(PRILL_MIN(b.iBase, iMid), iLo);
+      if( rc==SQLITE_ROW ) *piEnd = PRILL_MAX(b.iBase, pPart->x.iLogStart);
+    }else{
+      *piEpoch = b.iEpoch;
+      iLo = b.iBase + b.dLast + 1;
+    }
+  }
+  prillBufFree(&buf);
+  return rc==SQLITE_ROW || rc==SQLITE_DONE ? SQLITE_OK : rc;
+}

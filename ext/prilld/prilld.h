@@ -227,6 +227,7 @@ const char *prilldConnPeer(const PrilldConn*);           /* the client's address
 /* Handlers. */
 void prilldApiMetadata(PrilldReq*);            /* api_meta.c */
 void prilldApiFindCoordinator(PrilldReq*);
+void prilldApiDescribeLogDirs(PrilldReq*);
 void prilldApiDescribeCluster(PrilldReq*);
 void prilldApiProduce(PrilldReq*);             /* api_produce.c */
 void prilldApiInitProducerId(PrilldReq*);
@@ -244,6 +245,13 @@ void prilldApiCreateTopics(PrilldReq*);         /* api_topic.c */
 void prilldApiDeleteTopics(PrilldReq*);
 void prilldApiCreatePartitions(PrilldReq*);
 void prilldApiDeleteRecords(PrilldReq*);
+void prilldApiDescribeConfigs(PrilldReq*);      /* api_config.c */
+void prilldApiAlterConfigs(PrilldReq*);
+void prilldApiIncrementalAlterConfigs(PrilldReq*);
+void prilldApiListGroups(PrilldReq*);           /* api_groups.c */
+void prilldApiDescribeGroups(PrilldReq*);
+void prilldApiDeleteGroups(PrilldReq*);
+void prilldApiOffsetDelete(PrilldReq*);
 
 /**************************************************************************
 ** leader.c: is this node the partition's leader, and of which epoch?
@@ -256,7 +264,9 @@ i16 prilldLeaderCheck(const PrillPart*, i32 iClaim);
 ** out is known to be older.  In a write transaction. */
 int prilldLeaderStart(PrilldWriter*);
 /* The end of the records of epochs up to iEpoch: Kafka's answer to
-** OffsetForLeaderEpoch. */
+** OffsetForLeaderEpoch; *piEpoch is the last of these that the log has records
+** of.  -1 and -1: it is an epoch to come.  What is known is what the log's
+** batches say. */
 int prilldLeaderEpochEnd(PrillPart*, i32 iEpoch, i32 *piEpoch, i64 *piEnd);
 
 /**************************************************************************
