@@ -398,9 +398,10 @@ int prillCatalogDrop(PrillStore *p, const char *zName){
       "DELETE FROM \"%w\".prill_store_gap WHERE pid IN (SELECT pid FROM \"%w\".prill_store_part WHERE topic=%lld);"
       "DELETE FROM \"%w\".prill_store_key WHERE pid IN (SELECT pid FROM \"%w\".prill_store_part WHERE topic=%lld);"
       "DELETE FROM \"%w\".prill_store_offset WHERE pid IN (SELECT pid FROM \"%w\".prill_store_part WHERE topic=%lld);"
+      "DELETE FROM \"%w\".prill_store_share WHERE pid IN (SELECT pid FROM \"%w\".prill_store_part WHERE topic=%lld);"
       "DELETE FROM \"%w\".prill_store_part WHERE topic=%lld;"
       "DELETE FROM \"%w\".prill_store_topic WHERE id=%lld", iTopic, iTopic, iTopic, iTopic, iTopic, iTopic,
-      iTopic);
+      iTopic, iTopic);
   }
   if( rc==SQLITE_OK ) rc = prillStoreCatalogChanged(p);
   sqlite3_set_last_insert_rowid(p->pConn->db, iRowid);

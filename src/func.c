@@ -273,6 +273,7 @@ static const PrillFunc *funcList(int iFile, int *pn){
     case 0:  *pn = (int)(sizeof(aFunc)/sizeof(aFunc[0])); return aFunc;
     case 1:  return prillFuncWait(pn);
     case 2:  return prillFuncCapture(pn);
+    case 3:  return prillFuncQueue(pn);
     default: return 0;
   }
 }

@@ -139,6 +139,7 @@ int prillMemberRowDelete(PrillStore *p, const char *zGroup, const char *zMember)
 
 int prillGroupRowDelete(PrillStore *p, const char *zGroup){
   int rc = offsetRun(p, "DELETE FROM \"%w\".prill_store_member WHERE grp=?1", zGroup, 0);
+  if( rc==SQLITE_OK ) rc = offsetRun(p, "DELETE FROM \"%w\".prill_store_share WHERE grp=?1", zGroup, 0);
   if( rc==SQLITE_OK ) rc = offsetRun(p, "DELETE FROM \"%w\".prill_store_offset WHERE grp=?1", zGroup, 0);
   if( rc==SQLITE_OK ) rc = offsetRun(p, "DELETE FROM \"%w\".prill_store_group WHERE grp=?1", zGroup, 0);
   return rc;

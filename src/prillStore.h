@@ -49,6 +49,7 @@ struct PrillConn {
   PrillWake *pWakes;      /* mapped files "wake", one a database (wake.c) */
   u32 iWake;              /* commits counted in them */
   PrillSeen *pSeen;       /* what was last read of which topic (wait.c) */
+  u64 iMember;            /* random, tells its queue tables from others', 0 not drawn */
   i64 nSlept;             /* sleeps that have ended, for prill_debug() */
   PrillTurn *pTurn;       /* the busy handler's state, or NULL (turn.c) */
   PrillKeep *pKeep;       /* what tables of schema temp leave with the connection */
@@ -812,6 +813,7 @@ int prillVtabStoreInit(PrillConn*);
 int prillVtabStoreJoin(PrillStore*);
 int prillVtabTopicInit(PrillConn*);
 int prillVtabHotInit(PrillConn*);                            /* vtab_hot.c: prill_hot */
+int prillVtabQueueInit(PrillConn*);                          /* vtab_queue.c: queue */
 int prillVtabFollowInit(PrillConn*);
 int prillVtabAdminInit(PrillConn*);
 typedef struct PrillFunc PrillFunc;
@@ -825,6 +827,7 @@ struct PrillFunc {
 int prillFuncInit(PrillConn*);
 const PrillFunc *prillFuncWait(int *pn);        /* func_wait.c */
 const PrillFunc *prillFuncCapture(int *pn);     /* capture.c */
+const PrillFunc *prillFuncQueue(int *pn);       /* vtab_queue.c */
 void prillFuncDrop(sqlite3*);                   /* what Init registered, gone */
 /* The PrillConn of a connection: borrowed.  SQLITE_ERROR when prill is not
 ** registered with it; else the error of asking. */

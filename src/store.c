@@ -22,6 +22,7 @@
 **   prill_store_group    one row a consumer group (offset.c)
 **   prill_store_member   one row a member of it
 **   prill_store_offset   one row an offset a group has committed
+**   prill_store_share    what queues have done with records (share.c)
 **   prill_store_producer producer ids and their last batches (producer.c)
 **   prill_store_gap      offsets lost to a power cut under flush=os
 **
@@ -162,6 +163,10 @@ static const char zSchemaSql[] =
   " PRIMARY KEY(grp, member)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_offset(grp TEXT, pid INT, off INT, epoch INT, meta TEXT, at INT,"
   " PRIMARY KEY(grp, pid)) WITHOUT ROWID;"
+  "CREATE TABLE \"%w\".prill_store_share(grp TEXT, pid INT, block INT, locked INT, due INT, state BLOB,"
+  " PRIMARY KEY(grp, pid, block)) WITHOUT ROWID;"
+  "CREATE INDEX \"%w\".prill_store_share_due ON prill_store_share(grp, pid, due, block) WHERE due IS NOT NULL;"
+  "CREATE INDEX \"%w\".prill_store_share_locked ON prill_store_share(grp, pid, block, locked) WHERE locked>0;"
   "CREATE TABLE \"%w\".prill_store_producer(producer INT, pid INT, epoch INT, seen INT, last BLOB,"
   " name TEXT, PRIMARY KEY(producer, pid)) WITHOUT ROWID;"
   "CREATE UNIQUE INDEX \"%w\".prill_store_producer_name ON prill_store_producer(name)"

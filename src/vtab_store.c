@@ -84,7 +84,7 @@ static int storevtabCreate(
 
 static const char *const azShadow[] = {
   "state", "topic", "part", "segment", "index", "key", "tail", "trash", "gap", "producer",
-  "group", "member", "offset"
+  "group", "member", "offset", "share"
 };
 
 static int storevtabDestroy(sqlite3_vtab *pTab){
