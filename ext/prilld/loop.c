@@ -9,6 +9,8 @@
 ** connection of its own for that, and tells the loop when it has moved: so a
 ** commit of any process answers the fetches that wait for it.
 **
+** SIGHUP reads the settings again.
+**
 ** END.  SIGTERM or SIGINT: no connection is accepted any more, requests under
 ** way are answered (for LOOP_DRAIN_MS at most), what was submitted to the store
 ** is committed, then all is closed.  A second signal does not wait.
@@ -145,13 +147,17 @@ static void loopOnTick(uv_timer_t *pTimer){
 static void loopOnSignal(uv_signal_t *pSignal, int iSignal){
   Prilld *p = (Prilld*)pSignal->data;
   PrilldLoop *pLoop = loopOf(p);
-  if( iSignal==SIGHUP ) return;
+  if( iSignal==SIGHUP ){
+    if( !p->bStopping ) prilldConfReload(&p->conf);
+    return;
+  }
   prilldLoopNow(p);
   if( p->bStopping ){
     pLoop->iStop = p->now;
     return;
   }
   prilldLog(PRILLD_LOG_INFO, "stopping");
+  prilldNotify("STOPPING=1");
   p->bStopping = 1;
   pLoop->iStop = p->now + LOOP_DRAIN_MS;
   loopCloseListeners(pLoop);
@@ -228,6 +234,7 @@ static void loopReady(Prilld *p){
   prillBufAppend(&rc, &b, "", 1);
   prilldLog(PRILLD_LOG_INFO, "prilld %s serves %s, listening on %s", PRILL_VERSION, p->conf.zDb,
             rc==SQLITE_OK ? (char*)b.a : "?");
+  prilldNotify("READY=1");
   prillBufFree(&b);
 }
 

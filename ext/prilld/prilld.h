@@ -47,6 +47,9 @@ struct PrilldAddr { char zHost[256]; int iPort; };
 
 struct PrilldConf {
   char *zDb;
+  int argc;                 /* the command line it was made of */
+  char **argv;
+  u8 bListenArg, bAdvertiseArg;   /* set on the command line */
   PrilldAddr aListen[PRILLD_MX_LISTEN];
   PrilldAddr aAdvertise[PRILLD_MX_LISTEN];   /* zHost "" : as it listens */
   int nListen, nAdvertise;
@@ -81,6 +84,9 @@ int prilldConfAddr(const char *z, PrilldAddr*, char **pzErr);
 /* Command line: PRILLD_ARGS_RUN, or the exit code to end with, its message printed. */
 #define PRILLD_ARGS_RUN (-1)
 int prilldConfArgs(PrilldConf*, int argc, char **argv);
+/* Read the command line and its file again.  What can change does; where
+** anything is wrong, nothing. */
+void prilldConfReload(PrilldConf*);
 
 /**************************************************************************
 ** log.c
@@ -166,6 +172,9 @@ void prilldSubmit(Prilld*, PrilldJob*);
 ** *pFd is open.  SQLITE_ERROR with *pzErr (sqlite3_mprintf): who has it, or what is wrong. */
 int prilldLockTake(const char *zDir, int *pFd, char **pzErr);
 void prilldLockFree(int *pFd);                /* -1 is harmless */
+
+/* notify.c: "READY=1" and such, to systemd. */
+void prilldNotify(const char*);
 
 /**************************************************************************
 ** Requests.
