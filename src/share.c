@@ -47,7 +47,8 @@ static const char *const azShare[SHARE_N] = {
                    " AND locked>0 ORDER BY block",
   [SHARE_NEXT] = "SELECT locked FROM \"%w\".prill_store_share WHERE grp=?1 AND pid=?2 AND block=-1",
   [SHARE_PUT_NEXT] = "INSERT OR REPLACE INTO \"%w\".prill_store_share(grp, pid, block, locked) VALUES(?1,?2,-1,?3)",
-  [SHARE_FIRST] = "SELECT block FROM \"%w\".prill_store_share WHERE grp=?1 AND pid=?2 AND block>=0 ORDER BY block LIMIT 1",
+  [SHARE_FIRST] = "SELECT block FROM \"%w\".prill_store_share WHERE grp=?1 AND pid=?2 AND block>=0"
+                  " ORDER BY block LIMIT 1",
   [SHARE_KIND] = "SELECT kind FROM \"%w\".prill_store_group WHERE grp=?1",
 };
 
@@ -180,7 +181,8 @@ static int shareLoad(PrillShare *p, PrillPart *pPart, i64 iBlock, i64 iNext){
   if( sqlite3_step(pStmt)==SQLITE_ROW ){
     const u8 *a = (const u8*)sqlite3_column_blob(pStmt, 0);
     rc = shareDecode(p, a ? a : (const u8*)"", sqlite3_column_bytes(pStmt, 0), nKnown);
-    if( rc!=SQLITE_OK ) prillError(p->pStore->pConn, rc, "queue group %s: its state in topic %s partition %d is damaged;"
+    if( rc!=SQLITE_OK ) prillError(p->pStore->pConn, rc, "queue group %s: its state in topic %s partition %d is"
+        " damaged;"
         " restore the database from a backup", p->zGroup, pPart->pTopic->zName, pPart->iPart);
   }else{
     for(i=0; i<nKnown; i++) p->aCell[i].eState = PRILL_CELL_ACKED;
@@ -410,7 +412,8 @@ static i64 shareNotBefore(const PrillRecord *pRec){
   return ms;
 }
 
-static void shareAcquire(int *pRc, PrillShare *p, PrillPart *pPart, i64 iOff, PrillCell *c, i64 now, PrillHolds *pHolds){
+static void shareAcquire(int *pRc, PrillShare *p, PrillPart *pPart, i64 iOff, PrillCell *c, i64 now,
+                         PrillHolds *pHolds){
   c->eState = PRILL_CELL_HELD;
   c->nDeliver++;
   c->iMember = p->iMember;

@@ -108,7 +108,8 @@ static int queueArg(QueueVtab *p, const char *zName, char **pzVal, char **pzErr)
     *pzVal = 0;
     return SQLITE_OK;
   }
-  if( prillOptionIs(zName, "lock_ms") ) return queueNumber(p->zTable, zName, *pzVal, QUEUE_MX_MS, &p->share.msLock, pzErr);
+  if( prillOptionIs(zName, "lock_ms") )
+    return queueNumber(p->zTable, zName, *pzVal, QUEUE_MX_MS, &p->share.msLock, pzErr);
   if( prillOptionIs(zName, "max_deliveries") ){
     rc = queueNumber(p->zTable, zName, *pzVal, 1000000, &n, pzErr);
     p->share.nMax = (i32)n;
@@ -529,7 +530,8 @@ static int queueRead(QueueVtab *p, QueueCursor *c){
     prillScanClose(c->pScan);
     c->pScan = 0;
     memset(&r, 0, sizeof(r));
-    for(i=c->iHold; i+1<c->holds.n && c->holds.a[i+1].iPid==h->iPid && c->holds.a[i+1].iOff==c->holds.a[i].iOff+1; i++){}
+    for(i=c->iHold; i+1<c->holds.n && c->holds.a[i+1].iPid==h->iPid
+        && c->holds.a[i+1].iOff==c->holds.a[i].iOff+1; i++){}
     r.iFrom = h->iOff;
     r.iTo = c->holds.a[i].iOff;
     r.iTsFrom = PRILL_I64MIN;
@@ -566,7 +568,8 @@ static int queueRecordColumn(QueueVtab *p, QueueCursor *c, sqlite3_context *pCtx
     return SQLITE_OK;
   }
   /* A topic's columns stand in the same order (vtab_topic.c). */
-  return prillRecordColumn(pCtx, TOPIC_PARTITION+iCol-QUEUE_PARTITION, pPart->pTopic, pPart->iPart, &c->rec, 0, &c->json);
+  return prillRecordColumn(pCtx, TOPIC_PARTITION+iCol-QUEUE_PARTITION, pPart->pTopic, pPart->iPart, &c->rec, 0,
+                           &c->json);
 }
 
 static int queueColumn(sqlite3_vtab_cursor *pCur, sqlite3_context *pCtx, int iCol){
