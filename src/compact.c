@@ -655,14 +655,30 @@ static int compactRefresh(PrillStore *p){
   return rc;
 }
 
+/* Are the segments that the job still reads those of the partition?  Else
+** somebody has dropped or replaced them, and their files may go any time. */
+static int compactStands(CompactJob *j, PrillPart *p, int *pbYes){
+  int i = j->ePhase==JOB_MAP ? 0 : j->ePhase==JOB_CLAIM ? j->iIn : j->iGroup;
+  int k = 0;
+  int rc = prillPartLoad(p);
+  if( rc==SQLITE_OK ) rc = prillPartSegs(p);
+  for(*pbYes=1; rc==SQLITE_OK && i<j->nIn && *pbYes; i++){
+    while( k<p->nSeg && p->aSeg[k].iBase<j->aIn[i].iBase ) k++;
+    *pbYes = k<p->nSeg && p->aSeg[k].iBase==j->aIn[i].iBase && p->aSeg[k].iGen==j->aIn[i].iGen;
+  }
+  return rc;
+}
+
 /* Move a job until the budget is spent or it is done. */
 static int compactRun(CompactJob *j, PrillStore *p, i64 *pnBudget){
   CompactTxn t = {j, 0, 0};
   i64 iNow = prillNow(p->pVfs);
+  int bStands = 0;
   int rc = SQLITE_OK;
-  if( compactPart(p, &t)==0 ){
+  if( compactPart(p, &t) ) rc = compactStands(j, t.p, &bStands);
+  if( rc!=SQLITE_OK || !bStands ){
     j->ePhase = JOB_DONE;
-    return SQLITE_OK;
+    return rc;
   }
   if( j->zStem && iNow-j->iLease>prillLimit.msLease/4 ){
     j->iLease = iNow;
@@ -683,6 +699,11 @@ static int compactRun(CompactJob *j, PrillStore *p, i64 *pnBudget){
         if( rc==SQLITE_OK && j->ePhase!=JOB_DONE && compactPart(p, &t)==0 ) j->ePhase = JOB_DONE;
         break;
     }
+  }
+  if( (rc&0xff)==SQLITE_CANTOPEN && compactRefresh(p)==SQLITE_OK && compactPart(p, &t)
+   && compactStands(j, t.p, &bStands)==SQLITE_OK && !bStands ){
+    rc = SQLITE_OK;                    /* deleted by another process, this moment */
+    j->ePhase = JOB_DONE;
   }
   return rc;
 }
