@@ -67,7 +67,5 @@ int prillShareSettle(PrillShare*, PrillPart*, i64 iOff, int eVerb, i64 msArg, i6
 int prillShareHeld(PrillShare*, PrillPart*, i64 now, PrillHolds*);
 /* The first offset that is neither acknowledged nor archived. */
 int prillShareStart(PrillShare*, PrillPart*, i64 *piOff);
-/* Could something be acquired now?  If not, *pmsDue: when, PRILL_I64MAX: not known. */
-int prillShareLook(PrillShare*, PrillPart*, i64 now, int *pbYes, i64 *pmsDue);
 
 #endif /* PRILLSHARE_H */

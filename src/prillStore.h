@@ -618,8 +618,6 @@ int prillScanNext(PrillScan*, PrillRecord *pRec);
 /* With bOffsets, oldest first: how many records follow the one just returned with
 ** an offset one more each.  They count as returned. */
 i64 prillScanRun(PrillScan*);
-/* Pass over n records that would have been returned; *pnDone: how many. */
-int prillScanSkip(PrillScan*, i64 n, i64 *pnDone);
 /* The batch of the current record.  Staged and tail records made here have
 ** iProducer -1 and iBase the chunk's base. */
 const PrillBatch *prillScanBatch(PrillScan*);

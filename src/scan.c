@@ -840,25 +840,6 @@ int prillScanSegment(PrillScan *p, int i, PrillScanSeg *pOut){
   return 1;
 }
 
-int prillScanSkip(PrillScan *p, i64 n, i64 *pnDone){
-  PrillRecord r;
-  int rc = SQLITE_ROW;
-  i64 nDone = 0;
-  while( nDone<n ){
-    if( p->bBatch && p->bVirtual && p->iNextOff<p->iVirtualEnd ){
-      i64 nSkip = PRILL_MIN(n-nDone, p->iVirtualEnd-p->iNextOff);
-      p->iNextOff += nSkip;
-      nDone += nSkip;
-      continue;
-    }
-    rc = prillScanNext(p, &r);
-    if( rc!=SQLITE_ROW ) break;
-    nDone++;
-  }
-  *pnDone = nDone;
-  return rc==SQLITE_ROW || rc==SQLITE_DONE ? SQLITE_OK : rc;
-}
-
 const PrillBatch *prillScanBatch(PrillScan *p){
   return &p->b;
 }

@@ -669,19 +669,3 @@ int prillShareStart(PrillShare *p, PrillPart *pPart, i64 *piOff){
   }
   return rc;
 }
-
-int prillShareLook(PrillShare *p, PrillPart *pPart, i64 now, int *pbYes, i64 *pmsDue){
-  i64 iNext = 0, nLocked = 0;
-  int rc = prillPartLoad(pPart);
-  sqlite3_stmt *pStmt;
-  *pbYes = 0;
-  *pmsDue = PRILL_I64MAX;
-  if( rc==SQLITE_OK ) rc = shareNext(p, pPart, &iNext);
-  pStmt = shareStmt(p, SHARE_DUE, pPart->iPid, &rc);
-  if( pStmt==0 ) return rc;
-  if( sqlite3_step(pStmt)==SQLITE_ROW ) *pmsDue = sqlite3_column_int64(pStmt, 1);
-  prillStoreDone(p->pStore, pStmt, &rc);
-  if( rc==SQLITE_OK ) rc = shareLocked(p, pPart, &nLocked);
-  if( *pmsDue<=now || (iNext<prillPartNext(pPart) && nLocked<PRILL_SHARE_LOCKS) ) *pbYes = 1;
-  return rc;
-}
