@@ -161,6 +161,7 @@ struct PrillConfig {
   i64 szBatch;             /* batch.size: re-batching bound, 16 KiB */
   i64 msDeleteRetention;
   i64 msMinLag, msMaxLag;  /* min. and max.compaction.lag.ms */
+  i64 msBefore, msAfter;   /* message.timestamp.before and after.max.ms */
   int iDirtyRatio;         /* min.cleanable.dirty.ratio, millionths */
 };
 void prillConfigDefault(PrillConfig*);

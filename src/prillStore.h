@@ -504,7 +504,8 @@ i32 prillProducerNext(i32 iSeq, i64 n);
 int prillStageAppend(PrillPart*, PrillRecord *pRec);
 /* Append one batch as its producer made it: it is stored, spilled and served
 ** byte for byte but for base offset and leader epoch, which lie outside its
-** CRC, and is never joined with others or split.  *piOff: its base offset.
+** CRC, and is never joined with others or split.  *piOff: its base offset; *piTs:
+** its time where the topic has LogAppendTime, else -1.
 **
 ** WHO CHECKS WHAT.  The caller, before it holds the write lock: that the bytes
 ** are one batch fit to keep (prillBatchVet, which gives *pB and the least and
@@ -514,7 +515,7 @@ int prillStageAppend(PrillPart*, PrillRecord *pRec);
 ** horizon: SQLITE_MISUSE).  Here too: where the topic has LogAppendTime, or the
 ** header's greatest timestamp is not iMaxTs, header and CRC are put right.
 ** The bytes are copied.  Runs no SQL that writes. */
-int prillStageBatch(PrillPart*, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff);
+int prillStageBatch(PrillPart*, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff, i64 *piTs);
 /* Append a chunk of records (not bBatch) made beforehand, none of them larger
 ** than the topic allows.  It gets its offsets and epoch here and must have no
 ** other reference than the caller's; the transaction takes its own.  The caller

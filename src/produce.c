@@ -510,6 +510,7 @@ static void produceDrop(ProducerQueue *q, ProducerBatch *b, int rc){
 /* Stage a batch with a producer id, unless it is there already. */
 static int produceStageId(prill_producer *p, PrillPart *pPart, ProducerBatch *b){
   int eAnswer;
+  i64 iTs;
   int rc = produceEncode(p, b);
   if( rc!=SQLITE_OK ) return rc;
   rc = prillProducerCheck(pPart, p->iProducer, p->iEpoch, b->iSeq, b->b.nRec, &eAnswer, &b->iOff);
@@ -524,7 +525,7 @@ static int produceStageId(prill_producer *p, PrillPart *pPart, ProducerBatch *b)
                         b->iSeq, p->iProducer);
     default: break;
   }
-  rc = prillStageBatch(pPart, b->wire.a, &b->b, b->pChunk->iMinTs, b->pChunk->iMaxTs, &b->iOff);
+  rc = prillStageBatch(pPart, b->wire.a, &b->b, b->pChunk->iMinTs, b->pChunk->iMaxTs, &b->iOff, &iTs);
   if( rc==SQLITE_OK ) rc = prillProducerNote(pPart, p->iProducer, p->iEpoch, b->iSeq, b->b.nRec, b->iOff);
   return rc;
 }

@@ -341,6 +341,24 @@ static int stageGrown(PrillStage *p, PrillWrite *w){
   return rc;
 }
 
+/* May records with these times, least and greatest, be appended now? */
+static int stageTime(PrillWrite *w, i64 iMinTs, i64 iMaxTs){
+  const PrillConfig *p = &w->pTopic->cfg;
+  PrillStore *pStore = w->pPart->pStore;
+  i64 now;
+  if( p->bAppendTime || (p->msBefore==PRILL_I64MAX && p->msAfter==PRILL_I64MAX) ) return SQLITE_OK;
+  now = prillNow(pStore->pVfs);
+  if( iMaxTs>now && iMaxTs-now>p->msAfter ){
+    return prillError(pStore->pConn, SQLITE_CONSTRAINT, "topic %s: timestamp %lld is more than"
+                      " message.timestamp.after.max.ms=%lld from now", w->pTopic->zName, iMaxTs, p->msAfter);
+  }
+  if( iMinTs!=-1 && iMinTs<now && (iMinTs<now-PRILL_MIN(now, p->msBefore)) ){
+    return prillError(pStore->pConn, SQLITE_CONSTRAINT, "topic %s: timestamp %lld is more than"
+                      " message.timestamp.before.max.ms=%lld ago", w->pTopic->zName, iMinTs, p->msBefore);
+  }
+  return SQLITE_OK;
+}
+
 int prillStageAppend(PrillPart *pPart, PrillRecord *pRec){
   PrillStore *pStore = pPart->pStore;
   PrillStage *p = pStore->pStage;
@@ -359,6 +377,8 @@ int prillStageAppend(PrillPart *pPart, PrillRecord *pRec){
     return prillError(pStore->pConn, SQLITE_CONSTRAINT, "topic %s: cleanup.policy=compact keeps the newest record"
                       " of each key, and this one has none; give it a key", pPart->pTopic->zName);
   }
+  rc = stageTime(w, pRec->iTs, pRec->iTs);
+  if( rc!=SQLITE_OK ) return rc;
   p->bSynced = 0;
   pRun = w->iRun>=p->iTop && w->iRun>=0 ? &p->aRun[w->iRun] : 0;
   if( pRun && pRun->pChunk && (pRun->pChunk->bBatch || pRun->pChunk->buf.n+nRec>pCfg->szBatch) ){
@@ -426,7 +446,8 @@ static int stagePutChunk(PrillStage *p, PrillWrite *w, PrillChunk *pChunk){
   return p->pStore->zDir ? stageGrown(p, w) : SQLITE_OK;
 }
 
-int prillStageBatch(PrillPart *pPart, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff){
+int prillStageBatch(PrillPart *pPart, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff,
+                    i64 *piTs){
   PrillStage *p = pPart->pStore->pStage;
   PrillChunk *pChunk;
   PrillWrite *w;
@@ -436,9 +457,12 @@ int prillStageBatch(PrillPart *pPart, const u8 *a, const PrillBatch *pB, i64 iMi
   if( rc!=SQLITE_OK ) return rc;
   if( pB->nByte>pPart->pTopic->cfg.szMessage ) return SQLITE_TOOBIG;
   if( pB->mAttr & (PRILL_ATTR_CONTROL|PRILL_ATTR_HORIZON) ) return SQLITE_MISUSE;
+  rc = stageTime(w, iMinTs, iMaxTs);
+  if( rc!=SQLITE_OK ) return rc;
   pChunk = stageBatchChunk(&rc, w, a, pB, iMinTs, iMaxTs);
   if( pChunk==0 ) return rc;
   *piOff = pChunk->iBase;
+  *piTs = w->pTopic->cfg.bAppendTime ? pChunk->iMaxTs : -1;
   return stagePutChunk(p, w, pChunk);
 }
 
@@ -448,6 +472,7 @@ int prillStageChunk(PrillPart *pPart, PrillChunk *pChunk, i64 *piOff){
   int rc = SQLITE_OK;
   assert( p!=0 && pChunk->nRef==1 && !pChunk->bBatch );
   w = stageWrite(&rc, pPart);
+  if( rc==SQLITE_OK ) rc = stageTime(w, pChunk->iMinTs, pChunk->iMaxTs);
   if( rc!=SQLITE_OK ) return rc;
   pChunk->bGone = 0;
   pChunk->iBase = *piOff = w->iNext;

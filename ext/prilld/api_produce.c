@@ -7,6 +7,11 @@
 ** producer's sequence; after the COMMIT, answered.
 ** Partitions stand for themselves: one refused does not stop the others.
 **
+** What the topic's settings ask of a batch (its codec, keys, times, sizes) is
+** decided in the transaction, by the settings of its snapshot.  The costly part,
+** compressing anew, is done before by the settings this connection last saw,
+** and again only where they have changed since.
+**
 ** With acks=0 there is no answer; an error closes the connection, so that the
 ** client looks again.
 */
@@ -19,6 +24,9 @@ struct ProducePart {
   WireProduceRespResponsesPartitionResponses *pOut;
   PrillBatch b;
   i64 iMinTs, iMaxTs;
+  PrillBuf made;                /* the batch in the topic's codec eMade, or empty */
+  int eMade;
+  PrillBatch bMade;
   i16 iErr;
   const char *zErr;             /* static, or the job's arena's */
 };
@@ -96,11 +104,154 @@ static void produceVet(ProducePart *p, PrillBuf *pScratch, int iVer){
   }
 }
 
-static void producePrepare(PrilldJob *pJob){
+/* The topic of a partition, as the connection last saw it; NULL: none. */
+static PrillTopic *produceTopic(const ProducePart *p, PrilldWriter *pW){
+  char zName[250];
+  if( p->topic.n<=0 || p->topic.n>=(i32)sizeof(zName) ) return 0;
+  memcpy(zName, p->topic.z, (size_t)p->topic.n);
+  zName[p->topic.n] = 0;
+  return prillStoreTopic(pW->pStore, zName);
+}
+
+/* The batch in the topic's codec, where that is not the producer's.  With
+** bUnpacked pScratch has its records already. */
+static void produceMake(ProducePart *p, const PrillConfig *pCfg, PrillBuf *pScratch, int bUnpacked){
+  int eHas = p->b.mAttr & PRILL_ATTR_CODEC;
+  int eWant = pCfg->eCompress==PRILL_PRODUCER ? eHas : pCfg->eCompress;
+  const u8 *aRec = pScratch->a;
+  i64 nRec = pScratch->n;
+  int rc = SQLITE_OK;
+  if( eWant==eHas ){
+    prillBufFree(&p->made);
+    return;
+  }
+  if( p->made.n && p->eMade==eWant ) return;
+  if( eHas==PRILL_NONE || !bUnpacked ) rc = prillBatchRecords(p->pIn->records.a, &p->b, pScratch, &aRec, &nRec);
+  p->made.n = 0;
+  p->bMade = p->b;
+  prillBatchEncode(&rc, &p->made, &p->bMade, eWant, aRec, nRec);
+  p->eMade = eWant;
+  if( rc!=SQLITE_OK ) produceRefuse(p, KE_UNKNOWN_SERVER_ERROR, "the record batch cannot be compressed anew");
+}
+
+static void producePrepare(PrilldJob *pJob, PrilldWriter *pW){
   ProduceJob *p = (ProduceJob*)pJob;
   int i;
-  for(i=0; i<p->n; i++) produceVet(&p->a[i], &p->scratch, pJob->pReq->h.iVer);
+  for(i=0; i<p->n; i++){
+    ProducePart *pPart = &p->a[i];
+    PrillTopic *pTopic;
+    produceVet(pPart, &p->scratch, pJob->pReq->h.iVer);
+    if( pPart->iErr==0 && (pTopic = produceTopic(pPart, pW))!=0 ) produceMake(pPart, &pTopic->cfg, &p->scratch, 1);
+  }
   prillBufFree(&p->scratch);
+}
+
+/**************************************************************************
+** Records refused one by one, which refuses their batch.
+*/
+#define PRODUCE_MX_ERROR 1000       /* of a batch, that are told */
+
+typedef WireProduceRespResponsesPartitionResponsesRecordErrors ProduceError;
+typedef struct ProduceLook ProduceLook;
+struct ProduceLook {
+  const PrillTopic *pTopic;
+  i32 iPart;
+  i64 iTsFrom, iTsTo;           /* times allowed, -1 always is */
+  int bKey;                     /* a key is needed */
+};
+
+/* What is wrong with a record: an error, its text printed into z[n]; or KE_NONE. */
+static i16 produceWrong(const ProduceLook *pLook, const PrillRecord *r, char *z, int n){
+  if( pLook->bKey && r->nKey<0 ){
+    sqlite3_snprintf(n, z, "Compacted topic cannot accept message without key in topic partition %s-%d.",
+                     pLook->pTopic->zName, pLook->iPart);
+    return KE_INVALID_RECORD;
+  }
+  if( r->iTs!=-1 && (r->iTs<pLook->iTsFrom || r->iTs>pLook->iTsTo) ){
+    sqlite3_snprintf(n, z, "Timestamp %lld of message with offset %lld is out of range. The timestamp should be"
+                     " within [%lld, %lld]", r->iTs, r->iOff, pLook->iTsFrom, pLook->iTsTo);
+    return KE_INVALID_TIMESTAMP;
+  }
+  return KE_NONE;
+}
+
+/* The records that are refused, into the response; none: no memory, or all are right. */
+static void produceErrors(ProducePart *p, const ProduceLook *pLook, WireArena *pArena, PrillBuf *pScratch){
+  const u8 *aRec, *aEnd;
+  ProduceError *a = 0;
+  i64 nRec;
+  i32 i;
+  if( prillBatchRecords(p->pIn->records.a, &p->b, pScratch, &aRec, &nRec)!=SQLITE_OK ) return;
+  for(i=0, aEnd=aRec+nRec; i<p->b.nRec && p->pOut->nRecordErrors<PRODUCE_MX_ERROR; i++){
+    char z[512];
+    PrillRecord r;
+    i16 iErr;
+    aRec += prillRecordDecode(aRec, aEnd, 0, p->b.iBaseTs, &r);
+    if( (iErr = produceWrong(pLook, &r, z, sizeof(z)))==KE_NONE ) continue;
+    if( a==0 ) a = (ProduceError*)prilldArenaAlloc(pArena, (i64)sizeof(*a)*PRILL_MIN(PRODUCE_MX_ERROR, p->b.nRec-i));
+    if( a==0 ) break;
+    a[p->pOut->nRecordErrors].batchIndex = i;
+    a[p->pOut->nRecordErrors].batchIndexErrorMessage = prilldStr(prilldArenaDup(pArena, z, (i64)strlen(z)));
+    p->pOut->nRecordErrors++;
+    if( p->iErr!=KE_INVALID_TIMESTAMP ) produceRefuse(p, iErr, 0);
+  }
+  p->pOut->recordErrors = a;
+}
+
+/* The message of a batch whose records were refused, as Kafka puts it. */
+static void produceErrorText(ProducePart *p, WireArena *pArena){
+  PrillBuf buf = {0, 0, 0};
+  int i, n = p->pOut->nRecordErrors, rc = SQLITE_OK;
+  if( p->iErr==KE_INVALID_TIMESTAMP ){
+    p->zErr = "One or more records have been rejected due to invalid timestamp";
+    return;
+  }
+  prillBufPrintf(&rc, &buf, "One or more records have been rejected due to %d record errors in total, and only showing"
+                 " the first three errors at most: [", n);
+  for(i=0; i<n && i<3; i++){
+    prillBufPrintf(&rc, &buf, "%sRecordError(batchIndex=%d, message='%s')", i ? ", " : "",
+                   p->pOut->recordErrors[i].batchIndex, p->pOut->recordErrors[i].batchIndexErrorMessage.z);
+  }
+  prillBufAppend(&rc, &buf, "]", 2);
+  p->zErr = rc==SQLITE_OK ? prilldArenaDup(pArena, buf.a, buf.n) : 0;
+  prillBufFree(&buf);
+}
+
+/* a-b, bounded. */
+static i64 produceMinus(i64 a, i64 b){
+  if( b>=0 ) return a<PRILL_I64MIN+b ? PRILL_I64MIN : a-b;
+  return a>PRILL_I64MAX+b ? PRILL_I64MAX : a-b;
+}
+
+/* What the topic asks of a batch, in the transaction. */
+static void produceSuit(ProducePart *p, PrilldWriter *pW, const PrillTopic *pTopic, WireArena *pArena,
+                        PrillBuf *pScratch){
+  const PrillConfig *pCfg = &pTopic->cfg;
+  ProduceLook look = {0, 0, PRILL_I64MIN, PRILL_I64MAX, 0};
+  i64 nByte;
+  if( p->pIn->records.n>pCfg->szMessage ){
+    produceRefuse(p, KE_MESSAGE_TOO_LARGE, "the record batch is larger than max.message.bytes");
+    return;
+  }
+  look.pTopic = pTopic;
+  look.iPart = p->pIn->index;
+  look.bKey = (pCfg->mCleanup & PRILL_COMPACT)!=0;
+  if( !pCfg->bAppendTime && (pCfg->msBefore<PRILL_I64MAX || pCfg->msAfter<PRILL_I64MAX) ){
+    i64 now = prillNow(pW->pStore->pVfs);
+    look.iTsFrom = produceMinus(now, pCfg->msBefore);
+    look.iTsTo = produceMinus(now, -pCfg->msAfter);
+  }
+  if( look.bKey || p->iMinTs<look.iTsFrom || p->iMaxTs>look.iTsTo ){
+    produceErrors(p, &look, pArena, pScratch);
+    if( p->iErr ) produceErrorText(p, pArena);
+  }
+  if( p->iErr==0 ) produceMake(p, pCfg, pScratch, 0);
+  nByte = p->made.n ? p->made.n : p->pIn->records.n;
+  if( p->iErr==0 && nByte>pCfg->szMessage ){
+    produceRefuse(p, KE_MESSAGE_TOO_LARGE, "compressed anew, the record batch is larger than max.message.bytes");
+  }else if( p->iErr==0 && nByte>pCfg->szSegment ){
+    produceRefuse(p, KE_RECORD_LIST_TOO_LARGE, "the record batch is larger than segment.bytes");
+  }
 }
 
 /* An idempotent producer's batch: may it be appended?  1: no, it is answered. */
@@ -126,35 +277,31 @@ static int produceSequence(int *pRc, ProducePart *p, PrillPart *pPart){
   }
 }
 
-static int produceAppend(ProducePart *p, PrilldWriter *pW){
-  char zName[250];
-  PrillTopic *pTopic = 0;
+static int produceAppend(ProducePart *p, PrilldWriter *pW, WireArena *pArena, PrillBuf *pScratch){
+  PrillTopic *pTopic = produceTopic(p, pW);
   PrillPart *pPart;
-  i64 iOff = -1;
+  i64 iOff = -1, iTs = -1;
   int rc = SQLITE_OK;
-  if( p->topic.n>0 && p->topic.n<(i32)sizeof(zName) ){
-    memcpy(zName, p->topic.z, (size_t)p->topic.n);
-    zName[p->topic.n] = 0;
-    pTopic = prillStoreTopic(pW->pStore, zName);
-  }
   if( pTopic==0 || p->pIn->index<0 || p->pIn->index>=pTopic->nPart ){
     produceRefuse(p, KE_UNKNOWN_TOPIC_OR_PARTITION, 0);
     return SQLITE_OK;
   }
   pPart = pTopic->apPart[p->pIn->index];
-  if( produceSequence(&rc, p, pPart) ) return rc;
-  rc = prillStageBatch(pPart, p->pIn->records.a, &p->b, p->iMinTs, p->iMaxTs, &iOff);
-  if( rc==SQLITE_TOOBIG ){
-    produceRefuse(p, KE_MESSAGE_TOO_LARGE, "the record batch is larger than max.message.bytes");
-    return SQLITE_OK;
-  }
+  produceSuit(p, pW, pTopic, pArena, pScratch);
+  if( p->iErr || produceSequence(&rc, p, pPart) ) return rc;
+  rc = prillStageBatch(pPart, p->made.n ? p->made.a : p->pIn->records.a, p->made.n ? &p->bMade : &p->b, p->iMinTs,
+                       p->iMaxTs, &iOff, &iTs);
   if( rc==SQLITE_OK && p->b.iProducer>=0 ){
     rc = prillProducerNote(pPart, p->b.iProducer, p->b.iProducerEpoch, p->b.iSeq, p->b.nRec, iOff);
+  }
+  if( rc==SQLITE_CONSTRAINT ){                  /* the clock went on */
+    produceRefuse(p, KE_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
+    return SQLITE_OK;
   }
   if( rc!=SQLITE_OK ) return rc;
   p->pOut->baseOffset = iOff;
   p->pOut->logStartOffset = pPart->x.iLogStart;
-  if( pTopic->cfg.bAppendTime ) p->pOut->logAppendTimeMs = pPart->pWrite ? prillNow(pW->pStore->pVfs) : -1;
+  p->pOut->logAppendTimeMs = iTs;
   return SQLITE_OK;
 }
 
@@ -164,13 +311,15 @@ static int produceRun(PrilldJob *pJob, PrilldWriter *pW){
   for(i=0; i<p->n; i++){
     int rc;
     if( p->a[i].iErr ) continue;
-    rc = produceAppend(&p->a[i], pW);
+    rc = produceAppend(&p->a[i], pW, &pJob->pReq->arena, &p->scratch);
     if( rc!=SQLITE_OK ){
       produceRefuse(&p->a[i], KE_STORAGE_ERROR, 0);
       prilldLog(PRILLD_LOG_ERROR, "topic %.*s partition %d: cannot append: %s", p->a[i].topic.n, p->a[i].topic.z,
                 p->a[i].pIn->index, pW->pConn->zErr ? pW->pConn->zErr : sqlite3_errstr(rc));
     }
+    prillBufFree(&p->a[i].made);
   }
+  prillBufFree(&p->scratch);
   return SQLITE_OK;
 }
 
@@ -181,6 +330,7 @@ static void produceDone(PrilldJob *pJob){
   int acks = ((WireProduceReq*)pReq->pIn)->acks;
   for(i=0; i<p->n; i++){
     ProducePart *pPart = &p->a[i];
+    prillBufFree(&pPart->made);                 /* where the turn did not get to it */
     if( pJob->rc!=SQLITE_OK && pPart->iErr==0 ) produceRefuse(pPart, KE_STORAGE_ERROR, 0);
     if( pPart->iErr==0 ) continue;
     nErr++;

@@ -142,14 +142,14 @@ void prilldUuidText(const u8 *a, char zOut[23]);
 ** store_thread.c: jobs.
 **
 ** Prepare runs on the store thread outside any transaction (checksums,
-** decompression); run in the transaction that all waiting jobs share; done on
-** the loop once that has committed, or failed: then rc is not SQLITE_OK and
-** zErr may say why.  Where xRun fails and bSavepoint is set, what it did is
-** taken back and the others go on.
+** compression): of the store it may see what the last transaction left cached;
+** run in the transaction that all waiting jobs share; done on the loop once that
+** has committed, or failed: then rc is not SQLITE_OK and zErr may say why.  Where
+** xRun fails and bSavepoint is set, what it did is taken back and the others go on.
 */
 struct PrilldJob {
   PrilldJob *pNext;
-  void (*xPrepare)(PrilldJob*);
+  void (*xPrepare)(PrilldJob*, PrilldWriter*);
   int (*xRun)(PrilldJob*, PrilldWriter*);
   void (*xDone)(PrilldJob*);
   PrilldReq *pReq;

@@ -211,7 +211,7 @@ static void storeMain(void *pArg){
   while( (pList = storeTake(p))!=0 ){
     for(pJob=pList; pJob; pJob=pJob->pNext){
       p->w.nJob++;
-      if( pJob->xPrepare ) pJob->xPrepare(pJob);
+      if( pJob->xPrepare ) pJob->xPrepare(pJob, &p->w);
     }
     storeTurn(p, pList);
     uv_mutex_lock(&p->mutex);
