@@ -3,7 +3,8 @@
 # A test of the daemon sources tester.tcl, then this, and says prilld_needed
 # first: without a prilld the whole file is skipped.
 #
-#   prilld_start ?OPTION...?   on app.db and a port of its own; its port
+#   prilld_start ?OPTION...?   on app.db and a port of its own, or on prilld(listen);
+#                              its port.  prilld(program): another than prilld
 #   prilld_stop ?SIGNAL?       and wait; returns its exit code, or the signal's name
 #   prilld_log                 what it has logged so far
 #   prilld_pid, prilld_port    variables
@@ -21,7 +22,7 @@
 # The time of a batch's first record: now, for older ones are dropped at once.
 set batchTs [clock milliseconds]
 
-array set prilld {pid 0 port 0 log {} correlation 0 hold 0}
+array set prilld {pid 0 port 0 log {} correlation 0 hold 0 listen 0 program prilld}
 
 proc prilld_needed {} {
   if {![file executable $::builddir/prilld]} {
@@ -35,7 +36,7 @@ proc prilld_start {args} {
   if {$prilld(pid)} { error "there is one already" }
   set prilld(logfile) [file join [pwd] prilld.log]
   set prilld(from) [expr {[file exists $prilld(logfile)] ? [file size $prilld(logfile)] : 0}]
-  set cmd [list $::builddir/prilld app.db --listen 127.0.0.1:0 \
+  set cmd [list $::builddir/$prilld(program) app.db --listen 127.0.0.1:$prilld(listen) \
              --set group.initial.rebalance.delay.ms=0 {*}$args]
   if {[capable setpriv]} { set cmd [list setpriv --pdeathsig KILL {*}$cmd] }
   set prilld(chan) [open |[list {*}$cmd 2>>$prilld(logfile)] r+]

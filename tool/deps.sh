@@ -29,7 +29,7 @@ END
 }
 
 # Kafka clients to test the daemon with: welcome, not needed.
-client_packages="kcat"
+client_packages="kcat librdkafka-dev"
 
 # missing PACKAGE...: those that are not installed, or nothing.
 missing() {
