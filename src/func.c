@@ -193,6 +193,8 @@ static void funcDebugBuild(int *pRc, PrillBuf *pBuf){
 static void funcDebugStore(int *pRc, PrillBuf *pBuf, PrillStore *p){
   static const char *const azDir[] = {"not looked at", "in use", "missing or foreign"};
   const PrillTopic *pTopic;
+  PrillWake *pWake = p->zDir ? prillWakeGet(p->pConn, p->pVfs, p->zDb) : 0;
+  const u32 *aWord = pWake && prillWakeMap(pWake, 1) ? pWake->map.a : 0;
   char zId[33];
   int nTopic = 0;
   if( !p->bExists ){
@@ -203,13 +205,14 @@ static void funcDebugStore(int *pRc, PrillBuf *pBuf, PrillStore *p){
   prillHex(p->aId, 16, zId);
   prillBufPrintf(pRc, pBuf, "store %s: id %s; vfs %s; directory %s (%s); flush %s; topics %d;"
                  " partitions %d; ring frames %lld, bytes %lld; staged bytes %lld; open files %d;"
-                 " failed appends %lld; wake %s, sleeps %lld\n",
+                 " failed appends %lld; wake %s, sleeps %lld; commits counted %u, waits for the lock %u\n",
                  p->zSchema, zId, p->pVfs->zName, p->zDir ? p->zDir : "none",
                  p->zDir==0 ? "all in the database" : p->bDirRow ? azDir[p->eDir] : "not made yet",
                  p->eFlush==PRILL_FLUSH_OS ? "os" : "commit", nTopic, p->nPart, p->nSlot,
                  p->nRingByte, prillStageBytes(p), prillFilesCount(p), p->nFailed,
-                 p->pWake==0 || p->pWake->map.a==0 ? "none" : p->pWake->map.bReadOnly ? "read-only" : "mapped",
-                 p->pConn->nSlept);
+                 aWord==0 ? "none" : pWake->map.bReadOnly ? "read-only" : "mapped", p->pConn->nSlept,
+                 aWord ? __atomic_load_n(&aWord[PRILL_WAKE_STORE], __ATOMIC_RELAXED)>>1 : 0,
+                 aWord ? __atomic_load_n(&aWord[PRILL_WAKE_WAITS], __ATOMIC_RELAXED) : 0);
 }
 
 /*

@@ -78,6 +78,7 @@ int cmdInt(const char *z, i64 *pOut);
 
 /* The database.  Each call works or exits with a message. */
 enum { CMD_READ, CMD_WRITE, CMD_CREATE };
+void cmdDatabase(void);                              /* only settle which: zCmdDb */
 void cmdOpen(int eOpen);
 void cmdClose(void);
 sqlite3_stmt *cmdPrepare(const char *zFmt, ...);     /* sqlite3_mprintf's formats */
@@ -95,7 +96,8 @@ void cmdPrintJson(sqlite3_stmt*);
 void cmdFlush(void);
 
 /**************************************************************************
-** cmd_topic.c, cmd_group.c, cmd_in.c, cmd_out.c, cmd_store.c, cmd_sql.c: the commands.
+** cmd_topic.c, cmd_group.c, cmd_in.c, cmd_out.c, cmd_store.c, cmd_top.c, cmd_doctor.c,
+** cmd_sql.c: the commands.
 */
 int cmdTopicCreate(const Cmd*, int, char**);
 int cmdTopicList(const Cmd*, int, char**);
@@ -111,6 +113,8 @@ int cmdImport(const Cmd*, int, char**);
 int cmdConsume(const Cmd*, int, char**);
 int cmdExport(const Cmd*, int, char**);
 int cmdCheck(const Cmd*, int, char**);
+int cmdTop(const Cmd*, int, char**);
+int cmdDoctor(const Cmd*, int, char**);
 int cmdSql(const Cmd*, int, char**);
 int cmdBackup(const Cmd*, int, char**);
 int cmdRestore(const Cmd*, int, char**);

@@ -59,6 +59,10 @@ static const Cmd aCmd[] = {
   {"backup", "DEST", "copy the store, its database and its log, while others use it", 0, cmdBackup},
   {"restore", "SRC DEST", "check a backup and make a store of it", 0, cmdRestore},
   {"check", "", "check every byte of the store", 0, cmdCheck},
+  {"top", "[OPTION]...", "show what the store is doing, again and again",
+   "  -n, --count N             N times, then end\n"
+   "  -i, --interval SECONDS    the time between [1]\n", cmdTop},
+  {"doctor", "[-o text|json]", "look for what keeps the store from working well", 0, cmdDoctor},
   {"sql", "[ARGUMENT]...", "the sqlite3 shell with prill loaded", 0, cmdSql},
 };
 #define CMD_N ((int)(sizeof(aCmd)/sizeof(aCmd[0])))
@@ -273,10 +277,14 @@ static void cmdDbFatal(void){
   cmdFatal("%s", sqlite3_errmsg(cmdDb));
 }
 
-void cmdOpen(int eOpen){
-  int bThere, rc;
+void cmdDatabase(void){
   if( zCmdDb==0 ) zCmdDb = getenv("PRILL_DB");
   if( zCmdDb==0 || zCmdDb[0]==0 ) zCmdDb = "prill.db";
+}
+
+void cmdOpen(int eOpen){
+  int bThere, rc;
+  cmdDatabase();
   /* Debian's SQLite takes a name that begins so for a URI. */
   bThere = strncmp(zCmdDb, "file:", 5)==0 || access(zCmdDb, F_OK)==0;
   if( !bThere && eOpen!=CMD_CREATE ){
