@@ -26,7 +26,7 @@ struct PrillCell {
 
 enum {
   SHARE_GET, SHARE_PUT, SHARE_DEL, SHARE_TRIM, SHARE_DUE, SHARE_LOCKED, SHARE_NEXT, SHARE_PUT_NEXT,
-  SHARE_FIRST, SHARE_KIND, SHARE_N
+  SHARE_FIRST, SHARE_AFTER, SHARE_KIND, SHARE_N
 };
 /* A group, as one member of it sees it. */
 typedef struct PrillShare PrillShare;
@@ -56,8 +56,15 @@ struct PrillHolds {
 /* Statements and partitioner only; the struct is the caller's. */
 void prillShareFree(PrillShare*);
 /* The group's name is a queue's, from now on if it was nobody's.  In a write
-** transaction, as all that follows but Held, Start and Look. */
+** transaction, as Take and Settle. */
 int prillShareOwn(PrillShare*);
+/* May this connection write what queues have done?  Reads nothing. */
+int prillShareMay(PrillShare*);
+/* The kind of the group, 0: nobody's yet; an error where it is not a queue's. */
+int prillShareKind(PrillShare*, int *peKind);
+/* Is there, as far as reading tells, something to acquire?  *pb becomes 1.  *pmsDue
+** falls to the next time after now at which something falls due. */
+int prillShareReady(PrillShare*, PrillPart*, i64 now, int *pb, i64 *pmsDue);
 /* Acquire up to nWant records of a partition; they are appended to *pHolds. */
 int prillShareTake(PrillShare*, PrillPart*, i64 now, int nWant, PrillHolds*);
 /* Acknowledge, release (not before msArg), reject or renew (until msArg) a record.

@@ -174,6 +174,7 @@ struct PrillTopic {
   int nRef;               /* cursors and doors; the cache's own counts too */
   u8 bGone;               /* no longer in the catalog */
   u32 iWake;              /* last commit it was counted in (wake.c) */
+  u8 bTell;               /* counts in the next one, though nothing was written to it */
   PrillSeen *pSeen;       /* where reads of it are noted, once there was one */
 };
 
@@ -218,6 +219,7 @@ struct PrillStore {
   PrillPart *apShare[PRILL_NSHARE];   /* partitions with nTailByte>=2^i, <2^(i+1) */
   int nLivePart;          /* partitions with nTail>0 */
   u8 bTail;               /* the cached tail is valid */
+  u8 bTell;               /* some topic has bTell */
   u8 bTailOff;            /* a reader pins the WAL: write directly */
   PrillStage *pStage;     /* the open transaction, or NULL (stage.c) */
   i64 iCut;               /* counts rollbacks */
@@ -680,7 +682,8 @@ void prillWakeFree(PrillConn*);
 ** have passed; 0: it moved, or a signal came.  p may be NULL. */
 void prillWakeSample(PrillWake *p, i64 iTopic, PrillMark*);
 int prillWakeSleep(PrillWake *p, sqlite3_vfs*, const PrillMark*, i64 us);
-/* From prillStoreCommit: count the topics of the stage, and the store. */
+/* From prillStoreCommit: count the topics of the stage, those with bTell, and the
+** store. */
 void prillWakeCommit(PrillStore*);
 
 /* wait.c: waiting for records.  All waits of the library go through PrillWait:
@@ -707,6 +710,7 @@ struct PrillWait {
   PrillConn *pConn;       /* whose sqlite3_interrupt() ends the wait */
   PrillStore *pStore;     /* as sampled */
   i64 msLeft;             /* -1: for ever */
+  i64 msMost;             /* the next sleep ends after so long, 0: it need not */
   u8 bLook;               /* nobody woke us: is the file "wake" still the one we sleep on? */
   PrillMark mark;
   sqlite3_stmt *pHold, *pProbe;
@@ -717,10 +721,11 @@ int prillWaitSleep(PrillWait*);
 void prillWaitEnd(PrillWait*);
 /* May this connection wait now? */
 int prillWaitMay(PrillConn*);
-/* pStore's database on a connection made for looking: *pp with a reference,
+/* pStore's database on a connection made for looking, and with bWrite for
+** writing the store's tables: *pp with a reference,
 ** its PrillConn at (*pp)->pConn.  SQLITE_CANTOPEN: there can be none (no file,
 ** a VFS without a name, locked): do not wait.  prillWaitStoreClose() ends it. */
-int prillWaitStore(PrillStore*, PrillStore **pp);
+int prillWaitStore(PrillStore*, int bWrite, PrillStore **pp);
 void prillWaitStoreClose(PrillStore*);          /* NULL is harmless */
 /* pConn has read pTopic, which may be another connection's, as of its store's
 ** snapshot; is there something newer than that? */

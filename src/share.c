@@ -49,6 +49,7 @@ static const char *const azShare[SHARE_N] = {
   [SHARE_PUT_NEXT] = "INSERT OR REPLACE INTO \"%w\".prill_store_share(grp, pid, block, locked) VALUES(?1,?2,-1,?3)",
   [SHARE_FIRST] = "SELECT block FROM \"%w\".prill_store_share WHERE grp=?1 AND pid=?2 AND block>=0"
                   " ORDER BY block LIMIT 1",
+  [SHARE_AFTER] = "SELECT due FROM \"%w\".prill_store_share WHERE grp=?1 AND pid=?2 AND due>?3 ORDER BY due LIMIT 1",
   [SHARE_KIND] = "SELECT kind FROM \"%w\".prill_store_group WHERE grp=?1",
 };
 
@@ -78,21 +79,32 @@ void prillShareFree(PrillShare *p){
   prillPlaceFree(&p->placer);
 }
 
-int prillShareOwn(PrillShare *p){
-  int eKind = 0;
+/* The kind of the group, 0: nobody's yet; an error where it is not a queue's. */
+int prillShareKind(PrillShare *p, int *peKind){
   int rc = SQLITE_OK;
   sqlite3_stmt *pStmt = shareStmt(p, SHARE_KIND, 0, &rc);
-  PrillBuf none = {0,0,0};
+  *peKind = 0;
   if( pStmt ){
-    if( sqlite3_step(pStmt)==SQLITE_ROW ) eKind = sqlite3_column_int(pStmt, 0);
+    if( sqlite3_step(pStmt)==SQLITE_ROW ) *peKind = sqlite3_column_int(pStmt, 0);
     prillStoreDone(p->pStore, pStmt, &rc);
   }
+  if( rc!=SQLITE_OK || *peKind==0 || *peKind==PRILL_KIND_QUEUE ) return rc;
+  return prillError(p->pStore->pConn, SQLITE_ERROR, "group %s is a consumer group; a queue needs a name of its"
+                    " own: choose another", p->zGroup);
+}
+
+int prillShareOwn(PrillShare *p){
+  PrillBuf none = {0,0,0};
+  int eKind;
+  int rc = prillShareKind(p, &eKind);
   if( rc!=SQLITE_OK || eKind==PRILL_KIND_QUEUE ) return rc;
-  if( eKind!=0 ){
-    return prillError(p->pStore->pConn, SQLITE_ERROR, "group %s is a consumer group; a queue needs a name of its"
-                      " own: choose another", p->zGroup);
-  }
   return prillGroupRowPut(p->pStore, p->zGroup, PRILL_KIND_QUEUE, &none);
+}
+
+int prillShareMay(PrillShare *p){
+  int rc = SQLITE_OK;
+  (void)shareStmt(p, SHARE_PUT, 0, &rc);
+  return rc;
 }
 
 /**************************************************************************
@@ -426,7 +438,7 @@ static int shareIsDue(const PrillCell *c, i64 now){
 }
 
 /* Archive what is due in the block at hand and has left the log. */
-static int shareVet(PrillShare *p, PrillPart *pPart, i64 iBlock, i64 now){
+static int shareVet(PrillShare *p, PrillPart *pPart, i64 iBlock, i64 now, int *pbChanged){
   i64 iBase = iBlock*PRILL_SHARE_BLOCK;
   PrillScan *pScan = 0;
   PrillRecord rec;
@@ -446,7 +458,9 @@ static int shareVet(PrillShare *p, PrillPart *pPart, i64 iBlock, i64 now){
     if( rc!=SQLITE_ROW && rc!=SQLITE_DONE ) break;
     if( rc==SQLITE_ROW ) iNext = (int)(rec.iOff-iBase);
     for(; i<iNext; i++){
-      if( shareIsDue(&p->aCell[i], now) ) shareArchive(&p->aCell[i], PRILL_CELL_ARCHIVED);
+      if( !shareIsDue(&p->aCell[i], now) ) continue;
+      shareArchive(&p->aCell[i], PRILL_CELL_ARCHIVED);
+      *pbChanged = 1;
     }
     i = iNext+1;
     if( rc==SQLITE_ROW ) rc = SQLITE_OK;
@@ -455,35 +469,57 @@ static int shareVet(PrillShare *p, PrillPart *pPart, i64 iBlock, i64 now){
   return rc==SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+int prillShareReady(PrillShare *p, PrillPart *pPart, i64 now, int *pb, i64 *pmsDue){
+  i64 iNext = 0;
+  sqlite3_stmt *pStmt;
+  int rc = prillPartLoad(pPart);
+  if( rc==SQLITE_OK ) rc = shareNext(p, pPart, &iNext);
+  if( rc!=SQLITE_OK ) return rc;
+  if( iNext<prillPartEnd(pPart) ) *pb = 1;
+  pStmt = shareStmt(p, SHARE_DUE, pPart->iPid, &rc);
+  if( pStmt ){
+    if( sqlite3_step(pStmt)==SQLITE_ROW && sqlite3_column_int64(pStmt, 1)<=now ) *pb = 1;
+    prillStoreDone(p->pStore, pStmt, &rc);
+  }
+  pStmt = shareStmt(p, SHARE_AFTER, pPart->iPid, &rc);
+  if( pStmt ){
+    sqlite3_bind_int64(pStmt, 3, now);
+    if( sqlite3_step(pStmt)==SQLITE_ROW ) *pmsDue = PRILL_MIN(*pmsDue, sqlite3_column_int64(pStmt, 0));
+    prillStoreDone(p->pStore, pStmt, &rc);
+  }
+  return rc;
+}
+
 /* Take what is due in one block.  *pnWant and *pnRoom fall: the latter for what
 ** was not locked before. */
 static int shareTakeBlock(
   PrillShare *p, PrillPart *pPart, i64 iBlock, i64 iNext, i64 now, int *pnWant, i64 *pnRoom, PrillHolds *pHolds
 ){
-  int i;
+  int i, bChanged = 0;
   int rc = shareLoad(p, pPart, iBlock, iNext);
-  if( rc==SQLITE_OK ) rc = shareVet(p, pPart, iBlock, now);
+  if( rc==SQLITE_OK ) rc = shareVet(p, pPart, iBlock, now, &bChanged);
   for(i=0; rc==SQLITE_OK && i<PRILL_SHARE_BLOCK; i++){
     PrillCell *c = &p->aCell[i];
     i64 iOff = iBlock*PRILL_SHARE_BLOCK + i;
     int bWasHeld = c->eState==PRILL_CELL_HELD;
-    if( !shareIsDue(c, now) ) continue;
+    if( !shareIsDue(c, now) || (!bWasHeld && c->nDeliver<p->nMax && (*pnWant<=0 || *pnRoom<=0)) ) continue;
+    bChanged = 1;
     if( c->nDeliver>=p->nMax ){
       rc = shareDead(p, pPart, iOff, c->nDeliver, "max_deliveries", now);
       shareArchive(c, PRILL_CELL_ARCHIVED);
       *pnRoom += bWasHeld;
-    }else if( *pnWant>0 && (bWasHeld || *pnRoom>0) ){
+    }else if( *pnWant>0 ){
       shareAcquire(&rc, p, pPart, iOff, c, now, pHolds);
       *pnWant -= 1;
       *pnRoom -= !bWasHeld;
-    }else if( bWasHeld ){
+    }else{
       c->eState = PRILL_CELL_FREE;                /* its holder is gone (I4) */
       c->iMember = 0;
       c->msUntil = c->msNot = 0;
       *pnRoom += 1;
     }
   }
-  if( rc==SQLITE_OK ) rc = shareStore(p, pPart, iBlock, iNext);
+  if( rc==SQLITE_OK && bChanged ) rc = shareStore(p, pPart, iBlock, iNext);
   return rc;
 }
 
@@ -619,6 +655,7 @@ int prillShareSettle(PrillShare *p, PrillPart *pPart, i64 iOff, int eVerb, i64 m
     c->msUntil = 0;
     c->iMember = 0;
     c->msNot = PRILL_MAX(msArg, 0);
+    pPart->pTopic->bTell = p->pStore->bTell = 1;  /* who waits for records may have it */
   }else{
     rc = shareDead(p, pPart, iOff, c->nDeliver, eVerb==PRILL_SHARE_REJECT ? "rejected" : "max_deliveries", now);
     shareArchive(c, PRILL_CELL_ARCHIVED);

@@ -586,7 +586,7 @@ static int followSource(FollowCursor *c){
   int rc = SQLITE_OK;
   c->pStore = p->pStore;
   if( c->ms!=0 && prillWaitMay(p->pConn) ){
-    if( p->pPeek==0 ) rc = prillWaitStore(p->pStore, &p->pPeek);
+    if( p->pPeek==0 ) rc = prillWaitStore(p->pStore, 0, &p->pPeek);
     if( rc==SQLITE_OK ) c->pStore = p->pPeek;
     if( rc==SQLITE_CANTOPEN ) rc = SQLITE_OK;
   }

@@ -2,11 +2,12 @@
 ** vtab_queue.c: the module queue, a table of schema temp through which one
 ** worker takes records of topics, acknowledges them, gives them back.
 **
-** Layer 5, sql.  Calls share, and the store's layer.  With it the function
-** prill_queue_start().
+** Layer 5, sql.  Calls share, wait, vtab_store, and the store's layer.  With it
+** the function prill_queue_start().
 **
 **   CREATE VIRTUAL TABLE temp.q USING queue(group='g', topics='orders,mail-*')
 **   SELECT * FROM q WHERE take=32       acquires; without take shows what is held
+**   ... AND timeout_ms=1000             waits for work where there is none
 **   DELETE FROM q WHERE ...             acknowledges
 **   UPDATE q SET state='released'|'rejected', not_before=..., locked_until=...
 **
@@ -23,6 +24,14 @@
 **   I3  take counts once for each cursor, at its first xFilter: a join or a
 **       rewind reads again what was taken.
 **   I4  A cursor keeps offsets, and reads records one at a time, copied.
+**   I5  A SELECT that may wait looks and takes through a connection of its own
+**       (wait.c says why: the caller's would be left with a snapshot, on which
+**       nobody can wait and nothing be written).  What it takes is committed then,
+**       as it is in autocommit anyway, and is the same member's.
+**   I6  A wait ends at the next time at which a record falls due, if nothing ends
+**       it before: a delayed record comes when it is due, and not before.
+**   I7  A take that changed nothing is rolled back: its COMMIT would wake the
+**       others who wait, for nothing, and theirs this one.
 **
 ** Crash story: rows and staged records; SQLite's COMMIT decides.
 */
@@ -32,21 +41,32 @@
 
 enum {
   QUEUE_TOPIC, QUEUE_PARTITION, QUEUE_OFFSET, QUEUE_TIMESTAMP, QUEUE_KEY, QUEUE_VALUE, QUEUE_HEADERS,
-  QUEUE_COUNT, QUEUE_UNTIL, QUEUE_NOT, QUEUE_TAKE, QUEUE_STATE, QUEUE_N
+  QUEUE_COUNT, QUEUE_UNTIL, QUEUE_NOT, QUEUE_TAKE, QUEUE_STATE, QUEUE_TIMEOUT, QUEUE_N
 };
 static const char *const azQueueCol[QUEUE_N] = {
   "topic", "partition", "offset", "timestamp", "key", "value", "headers", "delivery_count", "locked_until",
-  "not_before", "take", "state"
+  "not_before", "take", "state", "timeout_ms"
 };
 #define QUEUE_OFF_BITS 42             /* rowid: pid<<42 | offset */
 #define QUEUE_MX_TAKE  10000
 #define QUEUE_MX_MS    86400000
+#define QUEUE_FULL_MS  20             /* between two looks while as many are locked as can be */
+#define QUEUE_BIT_TAKE 1              /* idxNum */
+#define QUEUE_BIT_WAIT 2
 
+/* A connection's way to the store, and the group as it sees it. */
+typedef struct QueueSide QueueSide;
+struct QueueSide {
+  PrillStore *pStore;                 /* referenced */
+  PrillShare share;
+};
 typedef struct QueueVtab QueueVtab;
 struct QueueVtab {
   sqlite3_vtab base;
   PrillConn *pConn;                   /* referenced */
-  PrillStore *pStore;                 /* referenced */
+  QueueSide own;                      /* the caller's */
+  QueueSide far;                      /* for waiting (I5); pStore NULL: not open */
+  int aPragma[2];                     /* as set on far */
   char *zTable;
   char *zGroup;
   char *zTopics;
@@ -54,7 +74,6 @@ struct QueueVtab {
   char *zSchema;
   int nTurn;                          /* the partition a take begins with */
   int nTaking;                        /* open cursors that took inside a writing statement */
-  PrillShare share;
 };
 typedef struct QueueCursor QueueCursor;
 struct QueueCursor {
@@ -109,10 +128,10 @@ static int queueArg(QueueVtab *p, const char *zName, char **pzVal, char **pzErr)
     return SQLITE_OK;
   }
   if( prillOptionIs(zName, "lock_ms") )
-    return queueNumber(p->zTable, zName, *pzVal, QUEUE_MX_MS, &p->share.msLock, pzErr);
+    return queueNumber(p->zTable, zName, *pzVal, QUEUE_MX_MS, &p->own.share.msLock, pzErr);
   if( prillOptionIs(zName, "max_deliveries") ){
     rc = queueNumber(p->zTable, zName, *pzVal, 1000000, &n, pzErr);
-    p->share.nMax = (i32)n;
+    p->own.share.nMax = (i32)n;
     return rc;
   }
   return queueFail(pzErr, "queue %s: unknown argument %s; use group, topics, schema, lock_ms, max_deliveries,"
@@ -139,8 +158,8 @@ static int queueLists(const char *zList, const char *zName){
 static int queueArgs(QueueVtab *p, int argc, const char *const *argv, char **pzErr){
   int i;
   int rc = SQLITE_OK;
-  p->share.msLock = 30000;
-  p->share.nMax = 5;
+  p->own.share.msLock = 30000;
+  p->own.share.nMax = 5;
   for(i=3; rc==SQLITE_OK && i<argc; i++){
     char *zName = 0, *zVal = 0, *zErr = 0;
     const char *z = argv[i];
@@ -176,8 +195,10 @@ static int queueArgs(QueueVtab *p, int argc, const char *const *argv, char **pzE
 */
 static int queueDisconnect(sqlite3_vtab *pTab){
   QueueVtab *p = (QueueVtab*)pTab;
-  prillShareFree(&p->share);
-  prillStorePut(p->pStore);
+  prillShareFree(&p->far.share);
+  prillWaitStoreClose(p->far.pStore);
+  prillShareFree(&p->own.share);
+  prillStorePut(p->own.pStore);
   sqlite3_free(p->base.zErrMsg);
   sqlite3_free(p->zTable);
   sqlite3_free(p->zGroup);
@@ -211,7 +232,7 @@ static int queueConnect(
   }
   rc = sqlite3_declare_vtab(db, "CREATE TABLE x(topic TEXT, partition INTEGER, offset INTEGER, timestamp INTEGER,"
       " key TEXT, value TEXT, headers TEXT, delivery_count INTEGER, locked_until INTEGER, not_before INTEGER,"
-      " take INTEGER HIDDEN, state TEXT HIDDEN)");
+      " take INTEGER HIDDEN, state TEXT HIDDEN, timeout_ms INTEGER HIDDEN)");
   if( rc!=SQLITE_OK ) return rc;
   sqlite3_vtab_config(db, SQLITE_VTAB_DIRECTONLY);
   sqlite3_vtab_config(db, SQLITE_VTAB_CONSTRAINT_SUPPORT, 1);
@@ -219,10 +240,10 @@ static int queueConnect(
   if( p==0 ) return SQLITE_NOMEM;
   memset(p, 0, sizeof(*p));
   p->pConn = (PrillConn*)prillConnRef(pConn);
-  prillPlaceInit(&p->share.placer);
+  prillPlaceInit(&p->own.share.placer);
   p->zTable = sqlite3_mprintf("%s", argv[2]);
   rc = p->zTable ? queueArgs(p, argc, argv, pzErr) : SQLITE_NOMEM;
-  if( rc==SQLITE_OK ) rc = prillStoreGet(pConn, p->zSchema, &p->pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreGet(pConn, p->zSchema, &p->own.pStore);
   if( rc!=SQLITE_OK && pConn->zErr ){
     sqlite3_free(*pzErr);
     *pzErr = pConn->zErr;
@@ -232,10 +253,10 @@ static int queueConnect(
     queueDisconnect(&p->base);
     return rc;
   }
-  p->share.pStore = p->pStore;
-  p->share.zGroup = p->zGroup;
-  p->share.zDead = p->zDead;
-  p->share.iMember = queueMember(pConn, p->pStore->pVfs, p->zTable);
+  p->own.share.pStore = p->own.pStore;
+  p->own.share.zGroup = p->zGroup;
+  p->own.share.zDead = p->zDead;
+  p->own.share.iMember = queueMember(pConn, p->own.pStore->pVfs, p->zTable);
   *ppVtab = &p->base;
   return SQLITE_OK;
 }
@@ -258,8 +279,8 @@ static int queueRename(sqlite3_vtab *pTab, const char *zNew){
 ** Transactions.
 */
 /* Without a store there is nothing to write to; *pb 0. */
-static int queueStoreIs(QueueVtab *p, int *pb){
-  int rc = sqlite3_table_column_metadata(p->pConn->db, p->pStore->zSchema, "prill_store_share", 0,0,0,0,0,0);
+static int queueStoreIs(PrillStore *pStore, int *pb){
+  int rc = sqlite3_table_column_metadata(pStore->pConn->db, pStore->zSchema, "prill_store_share", 0,0,0,0,0,0);
   *pb = rc==SQLITE_OK;
   return rc==SQLITE_ERROR ? SQLITE_OK : rc;
 }
@@ -269,48 +290,48 @@ static int queueBegin(sqlite3_vtab *pTab){
   QueueVtab *p = (QueueVtab*)pTab;
   int bStore = 0;
   int rc;
-  prillStoreLetGo(p->pStore);
-  rc = queueStoreIs(p, &bStore);
-  if( rc==SQLITE_OK && bStore ) rc = prillStoreExec(p->pStore, "DELETE FROM \"%w\".prill_store_share WHERE 0");
-  if( rc==SQLITE_OK ) rc = prillStoreBegin(p->pStore);
+  prillStoreLetGo(p->own.pStore);
+  rc = queueStoreIs(p->own.pStore, &bStore);
+  if( rc==SQLITE_OK && bStore ) rc = prillStoreExec(p->own.pStore, "DELETE FROM \"%w\".prill_store_share WHERE 0");
+  if( rc==SQLITE_OK ) rc = prillStoreBegin(p->own.pStore);
   return prillVtabError(pTab, p->pConn, rc);
 }
 static int queueSync(sqlite3_vtab *pTab){
   QueueVtab *p = (QueueVtab*)pTab;
-  return prillVtabError(pTab, p->pConn, prillStoreSync(p->pStore));
+  return prillVtabError(pTab, p->pConn, prillStoreSync(p->own.pStore));
 }
 static int queueCommit(sqlite3_vtab *pTab){
-  prillStoreCommit(((QueueVtab*)pTab)->pStore);
+  prillStoreCommit(((QueueVtab*)pTab)->own.pStore);
   return SQLITE_OK;
 }
 static int queueRollback(sqlite3_vtab *pTab){
-  prillStoreRollback(((QueueVtab*)pTab)->pStore);
+  prillStoreRollback(((QueueVtab*)pTab)->own.pStore);
   return SQLITE_OK;
 }
 static int queueSavepoint(sqlite3_vtab *pTab, int i){
-  return prillStoreSavepoint(((QueueVtab*)pTab)->pStore, i);
+  return prillStoreSavepoint(((QueueVtab*)pTab)->own.pStore, i);
 }
 static int queueRelease(sqlite3_vtab *pTab, int i){
-  return prillStoreRelease(((QueueVtab*)pTab)->pStore, i);
+  return prillStoreRelease(((QueueVtab*)pTab)->own.pStore, i);
 }
 static int queueRollbackTo(sqlite3_vtab *pTab, int i){
-  return prillStoreRollbackTo(((QueueVtab*)pTab)->pStore, i);
+  return prillStoreRollbackTo(((QueueVtab*)pTab)->own.pStore, i);
 }
 
 /* Begin xFilter's own savepoint; *pbOwn 0: a writing statement runs, which fails or
 ** succeeds as a whole. */
-static int queueEnter(QueueVtab *p, int *pbOwn){
-  int rc = sqlite3_exec(p->pConn->db, "SAVEPOINT prill_queue", 0, 0, 0);
+static int queueEnter(PrillConn *pConn, int *pbOwn){
+  int rc = sqlite3_exec(pConn->db, "SAVEPOINT prill_queue", 0, 0, 0);
   *pbOwn = rc==SQLITE_OK;
   return rc==SQLITE_BUSY ? SQLITE_OK : rc;
 }
 
-static int queueLeave(QueueVtab *p, int rc){
-  sqlite3 *db = p->pConn->db;
+static int queueLeave(PrillConn *pConn, int rc){
+  sqlite3 *db = pConn->db;
   if( rc==SQLITE_OK ){
     rc = sqlite3_exec(db, "RELEASE prill_queue", 0, 0, 0);
     if( rc==SQLITE_OK ) return rc;
-    if( p->pConn->zErr==0 ) prillError(p->pConn, rc, "%s", sqlite3_errmsg(db));
+    if( pConn->zErr==0 ) prillError(pConn, rc, "%s", sqlite3_errmsg(db));
   }
   if( !sqlite3_get_autocommit(db) ){
     sqlite3_exec(db, "ROLLBACK TO prill_queue", 0, 0, 0);
@@ -322,21 +343,25 @@ static int queueLeave(QueueVtab *p, int rc){
 /**************************************************************************
 ** Cursors.
 */
-typedef int (QueueEach)(QueueVtab*, QueueCursor*, PrillPart*, i64 now, int nWant);
+typedef int (QueueEach)(QueueSide*, PrillPart*, i64 now, int nWant, PrillHolds*);
 
-static int queueHeld(QueueVtab *p, QueueCursor *c, PrillPart *pPart, i64 now, int nWant){
+static int queueHeld(QueueSide *pSide, PrillPart *pPart, i64 now, int nWant, PrillHolds *pHolds){
   (void)nWant;
-  return prillShareHeld(&p->share, pPart, now, &c->holds);
+  return prillShareHeld(&pSide->share, pPart, now, pHolds);
 }
-static int queueTakePart(QueueVtab *p, QueueCursor *c, PrillPart *pPart, i64 now, int nWant){
-  return c->holds.n<nWant ? prillShareTake(&p->share, pPart, now, nWant-c->holds.n, &c->holds) : SQLITE_OK;
+static int queueTakePart(QueueSide *pSide, PrillPart *pPart, i64 now, int nWant, PrillHolds *pHolds){
+  return pHolds->n<nWant ? prillShareTake(&pSide->share, pPart, now, nWant-pHolds->n, pHolds) : SQLITE_OK;
 }
 
-/* Every plain name among the topics must be one. */
-static int queueCheckTopics(QueueVtab *p){
+/* Every plain name among the topics must be one.  *piTopic: the number of the only
+** one; 0 where there may be more. */
+static int queueCheckTopics(QueueVtab *p, QueueSide *pSide, i64 *piTopic){
   const char *z = p->zTopics;
+  int nName = 0;
+  i64 iTopic = 0;
   while( *z ){
     char zOne[256];
+    PrillTopic *pTopic = 0;
     size_t n;
     while( *z==' ' || *z==',' ) z++;
     n = strcspn(z, ", ");
@@ -344,27 +369,32 @@ static int queueCheckTopics(QueueVtab *p){
     memcpy(zOne, z, n);
     zOne[n] = 0;
     z += strcspn(z, ", ");
-    if( n && strpbrk(zOne, "*?[")==0 && prillStoreTopic(p->pStore, zOne)==0 ){
-      return prillError(p->pConn, SQLITE_ERROR, "no such topic: %s; SELECT name FROM prill_topics lists them", zOne);
+    if( n==0 ) continue;
+    nName++;
+    if( strpbrk(zOne, "*?[")==0 && (pTopic = prillStoreTopic(pSide->pStore, zOne))==0 ){
+      return prillError(pSide->pStore->pConn, SQLITE_ERROR, "no such topic: %s; SELECT name FROM prill_topics lists"
+                        " them", zOne);
     }
+    iTopic = pTopic ? pTopic->iTopic : 0;
   }
+  if( piTopic ) *piTopic = nName==1 ? iTopic : 0;
   return SQLITE_OK;
 }
 
 /* xDo for each partition of the topics, beginning with the nTurn-th. */
-static int queueEach(QueueVtab *p, QueueCursor *c, QueueEach *xDo, int nWant){
-  i64 now = prillNow(p->pStore->pVfs);
+static int queueEach(QueueVtab *p, QueueSide *pSide, QueueEach *xDo, int nWant, PrillHolds *pHolds){
+  i64 now = prillNow(pSide->pStore->pVfs);
   int nAll = 0;
   int iPass, i;
-  int rc = queueCheckTopics(p);
+  int rc = queueCheckTopics(p, pSide, 0);
   for(iPass=0; rc==SQLITE_OK && iPass<2; iPass++){
     PrillTopic *pTopic;
     int n = 0;
-    for(pTopic=p->pStore->pTopics; rc==SQLITE_OK && pTopic; pTopic=pTopic->pNext){
+    for(pTopic=pSide->pStore->pTopics; rc==SQLITE_OK && pTopic; pTopic=pTopic->pNext){
       if( !queueLists(p->zTopics, pTopic->zName) ) continue;
       for(i=0; rc==SQLITE_OK && i<pTopic->nPart; i++, n++){
         if( (n<p->nTurn)==(iPass==0) ) continue;
-        rc = xDo(p, c, pTopic->apPart[i], now, nWant);
+        rc = xDo(pSide, pTopic->apPart[i], now, nWant, pHolds);
       }
     }
     nAll = n;
@@ -395,7 +425,7 @@ static int queueClose(sqlite3_vtab_cursor *pCur){
   QueueVtab *p = (QueueVtab*)pCur->pVtab;
   queueRewind(c);
   if( c->bTaking ) p->nTaking--;
-  prillStoreLetGo(p->pStore);
+  prillStoreLetGo(p->own.pStore);
   sqlite3_free(c->holds.a);
   prillBufFree(&c->buf);
   prillBufFree(&c->json);
@@ -404,20 +434,24 @@ static int queueClose(sqlite3_vtab_cursor *pCur){
 }
 
 static int queueBestIndex(sqlite3_vtab *pTab, sqlite3_index_info *pInfo){
+  static const struct { int iCol, m; } aArg[] = {{QUEUE_TAKE, QUEUE_BIT_TAKE}, {QUEUE_TIMEOUT, QUEUE_BIT_WAIT}};
   QueueVtab *p = (QueueVtab*)pTab;
-  int i, bUnusable = 0;
-  for(i=0; i<pInfo->nConstraint; i++){
-    if( pInfo->aConstraint[i].iColumn!=QUEUE_TAKE ) continue;
-    if( pInfo->aConstraint[i].op!=SQLITE_INDEX_CONSTRAINT_EQ ){
-      prillError(p->pConn, SQLITE_ERROR, "queue %s: take is given as take=N", p->zTable);
-      return prillVtabError(pTab, p->pConn, SQLITE_ERROR);
-    }
-    if( !pInfo->aConstraint[i].usable ){
-      bUnusable = 1;
-    }else if( pInfo->idxNum==0 ){
-      pInfo->aConstraintUsage[i].argvIndex = 1;
-      pInfo->aConstraintUsage[i].omit = 1;
-      pInfo->idxNum = 1;
+  int i, k, nArg = 0, bUnusable = 0;
+  for(k=0; k<2; k++){
+    for(i=0; i<pInfo->nConstraint; i++){
+      if( pInfo->aConstraint[i].iColumn!=aArg[k].iCol ) continue;
+      if( pInfo->aConstraint[i].op!=SQLITE_INDEX_CONSTRAINT_EQ ){
+        prillError(p->pConn, SQLITE_ERROR, "queue %s: %s is given as %s=N", p->zTable, azQueueCol[aArg[k].iCol],
+                   azQueueCol[aArg[k].iCol]);
+        return prillVtabError(pTab, p->pConn, SQLITE_ERROR);
+      }
+      if( !pInfo->aConstraint[i].usable ){
+        bUnusable = 1;
+      }else if( (pInfo->idxNum & aArg[k].m)==0 ){
+        pInfo->aConstraintUsage[i].argvIndex = ++nArg;
+        pInfo->aConstraintUsage[i].omit = 1;
+        pInfo->idxNum |= aArg[k].m;
+      }
     }
   }
   if( bUnusable ) return SQLITE_CONSTRAINT;
@@ -426,25 +460,182 @@ static int queueBestIndex(sqlite3_vtab *pTab, sqlite3_index_info *pInfo){
   return SQLITE_OK;
 }
 
-/* Acquire up to n records. */
-static int queueTake(QueueVtab *p, QueueCursor *c, i64 n){
-  int bOwn = 0, bStore = 0;
+/* Acquire up to n records.  *pbOwn: in a transaction of its own, ended now.  In the
+** waiter's connection, one that changed nothing is rolled back (I7). */
+static int queueTake(QueueVtab *p, QueueSide *pSide, i64 n, PrillHolds *pHolds, int *pbOwn){
+  PrillStore *pStore = pSide->pStore;
+  sqlite3 *db = pStore->pConn->db;
+  i64 nChange = sqlite3_total_changes64(db);
+  int bStore = 0;
   int rc;
-  prillStoreLetGo(p->pStore);
-  rc = queueStoreIs(p, &bStore);
-  if( rc==SQLITE_OK && !bStore ) return queueCheckTopics(p);
-  if( rc==SQLITE_OK ) rc = queueEnter(p, &bOwn);
+  *pbOwn = 1;
+  prillStoreLetGo(pStore);
+  rc = queueStoreIs(pStore, &bStore);
+  if( rc==SQLITE_OK && !bStore ) return queueCheckTopics(p, pSide, 0);
+  if( rc==SQLITE_OK ) rc = queueEnter(pStore->pConn, pbOwn);
   if( rc!=SQLITE_OK ) return rc;
+  rc = prillVtabStoreJoin(pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreRefresh(pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreCheckDir(pStore);
+  if( rc==SQLITE_OK ) rc = prillShareOwn(&pSide->share);
+  if( rc==SQLITE_OK ) rc = queueEach(p, pSide, queueTakePart, (int)n, pHolds);
+  if( rc!=SQLITE_OK ) pHolds->n = 0;
+  if( rc==SQLITE_OK && pSide==&p->far && sqlite3_total_changes64(db)==nChange ){
+    prillStoreLetGo(pStore);
+    return sqlite3_exec(db, "ROLLBACK", 0, 0, 0);
+  }
+  if( *pbOwn ) rc = queueLeave(pStore->pConn, rc);
+  return rc;
+}
+
+/**************************************************************************
+** Waiting.
+*/
+/* An integer setting of the caller's connection. */
+static int queuePragma(QueueVtab *p, const char *zPragma, int *pi){
+  sqlite3_stmt *pStmt = 0;
+  char *z = sqlite3_mprintf("PRAGMA \"%w\".%s", p->own.pStore->zSchema, zPragma);
+  int rc = z ? sqlite3_prepare_v2(p->pConn->db, z, -1, &pStmt, 0) : SQLITE_NOMEM;
+  sqlite3_free(z);
+  if( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ) *pi = sqlite3_column_int(pStmt, 0);
+  sqlite3_finalize(pStmt);
+  return rc;
+}
+
+/* The connection for waiting, with the caller's settings.  SQLITE_CANTOPEN: there
+** can be none. */
+static int queueFar(QueueVtab *p){
+  QueueSide *f = &p->far;
+  int aPragma[2] = {2, 1000}, bReadOnly = 0;
+  char z[80];
+  int rc = queuePragma(p, "query_only", &bReadOnly);
+  if( rc==SQLITE_OK ) rc = queuePragma(p, "synchronous", &aPragma[0]);
+  if( rc==SQLITE_OK ) rc = queuePragma(p, "wal_autocheckpoint", &aPragma[1]);
+  if( rc!=SQLITE_OK ) return rc;
+  if( bReadOnly ) return SQLITE_CANTOPEN;               /* the caller's will say that it may not write */
+  if( f->pStore==0 ){
+    rc = prillWaitStore(p->own.pStore, 1, &f->pStore);
+    if( rc!=SQLITE_OK ) return rc;
+    p->aPragma[0] = p->aPragma[1] = -1;
+    rc = prillVtabStoreInit(f->pStore->pConn);
+    if( rc!=SQLITE_OK ){
+      prillWaitStoreClose(f->pStore);
+      f->pStore = 0;
+      return rc;
+    }
+    memset(&f->share, 0, sizeof(f->share));
+    prillPlaceInit(&f->share.placer);
+    f->share.zGroup = p->zGroup;
+    f->share.zDead = p->zDead;
+    f->share.iMember = p->own.share.iMember;
+    f->share.msLock = p->own.share.msLock;
+    f->share.nMax = p->own.share.nMax;
+    f->share.pStore = f->pStore;
+  }
+  if( memcmp(aPragma, p->aPragma, sizeof(aPragma))==0 ) return SQLITE_OK;
+  sqlite3_snprintf(sizeof(z), z, "PRAGMA synchronous=%d; PRAGMA wal_autocheckpoint=%d", aPragma[0], aPragma[1]);
+  rc = sqlite3_exec(f->pStore->pConn->db, z, 0, 0, 0);
+  if( rc==SQLITE_OK ) memcpy(p->aPragma, aPragma, sizeof(aPragma));
+  return rc;
+}
+
+/* Is there something to take?  *pmsDue: if not, when, PRILL_I64MAX: not by itself. */
+static int queueLook(QueueVtab *p, int *pbReady, i64 *pmsDue){
+  QueueSide *f = &p->far;
+  PrillTopic *pTopic;
+  i64 now;
+  int i, eKind;
+  int rc = prillStoreRefresh(f->pStore);
+  *pbReady = 0;
+  *pmsDue = PRILL_I64MAX;
+  if( rc==SQLITE_OK ) rc = queueCheckTopics(p, f, 0);
+  if( rc!=SQLITE_OK || !f->pStore->bExists ) return rc;
+  now = prillNow(f->pStore->pVfs);
+  rc = prillShareKind(&f->share, &eKind);
+  for(pTopic=f->pStore->pTopics; rc==SQLITE_OK && pTopic; pTopic=pTopic->pNext){
+    if( !queueLists(p->zTopics, pTopic->zName) ) continue;
+    for(i=0; rc==SQLITE_OK && !*pbReady && i<pTopic->nPart; i++){
+      rc = prillShareReady(&f->share, pTopic->apPart[i], now, pbReady, pmsDue);
+    }
+  }
+  return rc;
+}
+
+/* One turn of the wait: look, and take what there is.  *pmsMost: how long to sleep
+** at most when that was nothing. */
+static int queueTry(QueueVtab *p, i64 n, PrillHolds *pHolds, i64 *pmsMost){
+  i64 msDue = PRILL_I64MAX, ms;
+  int bReady = 0, bOwn;
+  int rc = queueLook(p, &bReady, &msDue);
+  *pmsMost = 0;
+  if( rc==SQLITE_OK && bReady ){
+    /* The caller's connection must be one that may take. */
+    rc = prillShareMay(&p->own.share);
+    if( rc==SQLITE_OK ) rc = queueTake(p, &p->far, n, pHolds, &bOwn);
+    if( rc!=SQLITE_OK || pHolds->n>0 ) return rc;
+    prillStoreLetGo(p->far.pStore);
+    rc = queueLook(p, &bReady, &msDue);
+    if( bReady ) *pmsMost = QUEUE_FULL_MS;              /* somebody's locks are in the way */
+  }
+  if( rc==SQLITE_OK && msDue!=PRILL_I64MAX ){
+    ms = PRILL_MAX(msDue - prillNow(p->far.pStore->pVfs), 1);
+    if( *pmsMost==0 || ms<*pmsMost ) *pmsMost = ms;
+  }
+  return rc;
+}
+
+/* Wait up to ms for up to n records (I5, I6). */
+static int queueWait(QueueVtab *p, i64 n, i64 ms, PrillHolds *pHolds){
+  PrillConn *pFar = p->far.pStore->pConn;
+  PrillWait w;
+  i64 iTopic = 0;
+  int rc = SQLITE_OK;
+  prillWaitInit(&w, p->pConn, ms);
+  while( rc==SQLITE_OK ){
+    prillStoreLetGo(p->far.pStore);
+    rc = prillStoreRefresh(p->far.pStore);
+    if( rc==SQLITE_OK ) rc = queueCheckTopics(p, &p->far, &iTopic);
+    prillStoreLetGo(p->far.pStore);
+    prillWaitSample(&w, p->far.pStore, iTopic);
+    if( rc==SQLITE_OK ) rc = queueTry(p, n, pHolds, &w.msMost);
+    prillStoreLetGo(p->far.pStore);
+    if( rc==SQLITE_OK && pHolds->n>0 ) break;
+    if( (rc & 0xff)==SQLITE_BUSY ) rc = SQLITE_OK;      /* another look follows */
+    if( rc==SQLITE_OK ) rc = prillWaitSleep(&w);
+  }
+  prillWaitEnd(&w);
+  if( pFar->zErr && rc!=SQLITE_OK && rc!=SQLITE_DONE ){
+    sqlite3_free(p->pConn->zErr);
+    p->pConn->zErr = pFar->zErr;
+    pFar->zErr = 0;
+  }
+  return rc==SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* SELECT ... WHERE take=n AND timeout_ms=ms. */
+static int queueFilterTake(QueueVtab *p, QueueCursor *c, sqlite3_value *pTake, sqlite3_value *pTimeout){
+  i64 n = sqlite3_value_int64(pTake);
+  i64 ms = pTimeout ? sqlite3_value_int64(pTimeout) : 0;
+  int bOwn = 0;
+  int rc;
+  if( sqlite3_value_numeric_type(pTake)!=SQLITE_INTEGER || n<1 || n>QUEUE_MX_TAKE ){
+    return prillError(p->pConn, SQLITE_ERROR, "queue %s: take must be a whole number from 1 to %d", p->zTable,
+                      QUEUE_MX_TAKE);
+  }
+  if( ms<-1 || (pTimeout && sqlite3_value_numeric_type(pTimeout)!=SQLITE_INTEGER) ){
+    return prillError(p->pConn, SQLITE_ERROR, "timeout_ms is a whole number of milliseconds, or -1 for ever");
+  }
+  c->bTook = 1;
+  if( ms!=0 && prillWaitMay(p->pConn) ){
+    rc = queueFar(p);
+    if( rc==SQLITE_OK ) return queueWait(p, n, ms, &c->holds);
+    if( rc!=SQLITE_CANTOPEN && rc!=SQLITE_AUTH ) return rc;
+  }
+  rc = queueTake(p, &p->own, n, &c->holds, &bOwn);
   if( !bOwn ){
     c->bTaking = 1;
     p->nTaking++;
   }
-  rc = prillVtabStoreJoin(p->pStore);
-  if( rc==SQLITE_OK ) rc = prillStoreRefresh(p->pStore);
-  if( rc==SQLITE_OK ) rc = prillStoreCheckDir(p->pStore);
-  if( rc==SQLITE_OK ) rc = prillShareOwn(&p->share);
-  if( rc==SQLITE_OK ) rc = queueEach(p, c, queueTakePart, (int)n);
-  if( bOwn ) rc = queueLeave(p, rc);
   return rc;
 }
 
@@ -456,21 +647,20 @@ static int queueFilter(
   int rc;
   (void)idxStr; (void)argc;
   queueRewind(c);
-  if( idxNum==1 && c->bTook ) return SQLITE_OK;               /* I3 */
+  if( idxNum==QUEUE_BIT_WAIT ){
+    rc = prillError(p->pConn, SQLITE_ERROR, "queue %s: timeout_ms waits for records to take; give take=N too",
+                    p->zTable);
+    return prillVtabError(pCur->pVtab, p->pConn, rc);
+  }
+  if( idxNum && c->bTook ) return SQLITE_OK;               /* I3 */
   c->holds.n = 0;
-  if( idxNum==1 ){
-    i64 n = sqlite3_value_int64(argv[0]);
-    if( sqlite3_value_numeric_type(argv[0])!=SQLITE_INTEGER || n<1 || n>QUEUE_MX_TAKE ){
-      rc = prillError(p->pConn, SQLITE_ERROR, "queue %s: take must be a whole number from 1 to %d", p->zTable,
-                      QUEUE_MX_TAKE);
-    }else{
-      c->bTook = 1;
-      rc = queueTake(p, c, n);
-      if( rc!=SQLITE_OK ) c->holds.n = 0;
-    }
+  if( idxNum ){
+    rc = queueFilterTake(p, c, argv[0], idxNum & QUEUE_BIT_WAIT ? argv[1] : 0);
   }else{
-    rc = prillStoreRefresh(p->pStore);
-    if( rc==SQLITE_OK ) rc = p->pStore->bExists ? queueEach(p, c, queueHeld, 0) : queueCheckTopics(p);
+    rc = prillStoreRefresh(p->own.pStore);
+    if( rc==SQLITE_OK ){
+      rc = p->own.pStore->bExists ? queueEach(p, &p->own, queueHeld, 0, &c->holds) : queueCheckTopics(p, &p->own, 0);
+    }
   }
   return prillVtabError(pCur->pVtab, p->pConn, rc);
 }
@@ -504,8 +694,8 @@ static int queueKeep(QueueCursor *c, const PrillRecord *pRec){
 
 /* The partition of the row, in the catalog as it is now. */
 static int queuePart(QueueVtab *p, i64 iPid, PrillPart **pp){
-  int rc = prillStoreRefresh(p->pStore);
-  *pp = rc==SQLITE_OK ? prillStorePart(p->pStore, iPid) : 0;
+  int rc = prillStoreRefresh(p->own.pStore);
+  *pp = rc==SQLITE_OK ? prillStorePart(p->own.pStore, iPid) : 0;
   if( rc==SQLITE_OK && *pp && (*pp)->pTopic==0 ) *pp = 0;
   if( rc==SQLITE_OK && *pp==0 ){
     rc = prillError(p->pConn, SQLITE_ABORT, "queue %s: a topic was dropped while a statement read it; run the"
@@ -582,7 +772,8 @@ static int queueColumn(sqlite3_vtab_cursor *pCur, sqlite3_context *pCtx, int iCo
     case QUEUE_COUNT:  sqlite3_result_int(pCtx, h->nDeliver); break;
     case QUEUE_UNTIL:  sqlite3_result_int64(pCtx, h->msUntil); break;
     case QUEUE_NOT:    if( h->msNot ) sqlite3_result_int64(pCtx, h->msNot); break;
-    case QUEUE_TAKE:   break;
+    case QUEUE_TAKE:
+    case QUEUE_TIMEOUT: break;
     case QUEUE_STATE:  sqlite3_result_text(pCtx, "acquired", -1, SQLITE_STATIC); break;
     default:           return prillVtabError(pCur->pVtab, p->pConn, queueRecordColumn(p, c, pCtx, iCol));
   }
@@ -656,7 +847,7 @@ static int queueVerb(QueueVtab *p, sqlite3_value **apVal, i64 now, int *peVerb, 
 }
 
 static int queueChange(QueueVtab *p, int argc, sqlite3_value **argv){
-  i64 now = prillNow(p->pStore->pVfs);
+  i64 now = prillNow(p->own.pStore->pVfs);
   i64 iRowid, ms = 0;
   int eVerb = PRILL_SHARE_ACK;
   PrillPart *pPart;
@@ -671,12 +862,12 @@ static int queueChange(QueueVtab *p, int argc, sqlite3_value **argv){
   }
   iRowid = sqlite3_value_int64(argv[0]);
   if( argc>1 ) rc = queueVerb(p, argv+2, now, &eVerb, &ms); else rc = SQLITE_OK;
-  if( rc==SQLITE_OK ) rc = prillStoreBegin(p->pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreBegin(p->own.pStore);
   if( rc==SQLITE_OK ) rc = queuePart(p, (i64)((u64)iRowid>>QUEUE_OFF_BITS), &pPart);
-  if( rc==SQLITE_OK ) rc = prillStoreCheckDir(p->pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreCheckDir(p->own.pStore);
   if( rc!=SQLITE_OK ) return rc;
   iRowid &= ((i64)1<<QUEUE_OFF_BITS)-1;
-  rc = prillShareSettle(&p->share, pPart, iRowid, eVerb, ms, now);
+  rc = prillShareSettle(&p->own.share, pPart, iRowid, eVerb, ms, now);
   if( rc==SQLITE_NOTFOUND ){
     rc = prillError(p->pConn, SQLITE_ABORT, "queue %s: offset %lld of topic %s partition %d is not held any more: its"
                     " lock has run out; renew locks or raise lock_ms", p->zTable, iRowid, pPart->pTopic->zName,

@@ -14,7 +14,7 @@
 ** statement ends: it would pin the WAL, block writers of a rollback journal,
 ** and show the same old state at each look.  prillWaitStore() opens the same
 ** database by the same VFS on a connection of its own, whose statements are
-** nobody's inner ones.  It only reads.
+** nobody's inner ones.  It only reads, but for one asked for with bWrite.
 **
 ** TIME.  A sleep that ran to its end counts in full; one that was cut short
 ** counts by the VFS's clock, within 0 and its length.  So a clock that is set
@@ -88,6 +88,7 @@ int prillWaitSleep(PrillWait *p){
   rc = waitInterrupted(p);
   if( rc!=SQLITE_OK ) return rc;
   ms = p->msLeft<0 ? WAIT_SLICE : PRILL_MIN(p->msLeft, WAIT_SLICE);
+  if( p->msMost>0 && p->msMost<ms ) ms = p->msMost;
   msBegan = prillNow(pVfs);
   if( prillWakeSleep(pStore->pWake, pVfs, &p->mark, ms*1000) ){
     msSlept = ms;
@@ -105,7 +106,7 @@ int prillWaitSleep(PrillWait *p){
 /**************************************************************************
 ** A connection for looking.
 */
-int prillWaitStore(PrillStore *pStore, PrillStore **pp){
+int prillWaitStore(PrillStore *pStore, int bWrite, PrillStore **pp){
   sqlite3 *db = 0;
   PrillConn *pConn;
   int bRead = sqlite3_db_readonly(pStore->pConn->db, pStore->zSchema)==1;
@@ -120,7 +121,7 @@ int prillWaitStore(PrillStore *pStore, PrillStore **pp){
   pConn->nRef = 1;
   pConn->iLastOff = pConn->iLastPart = -1;
   if( rc==SQLITE_OK ) rc = prillTurnTimeout(pConn, WAIT_SLICE);
-  if( rc==SQLITE_OK ) rc = sqlite3_exec(db, "PRAGMA query_only=1", 0, 0, 0);
+  if( rc==SQLITE_OK && !bWrite ) rc = sqlite3_exec(db, "PRAGMA query_only=1", 0, 0, 0);
   if( rc==SQLITE_OK ) rc = prillStoreGet(pConn, "main", pp);
   if( rc==SQLITE_OK ) return SQLITE_OK;
   sqlite3_close(db);

@@ -136,6 +136,12 @@ static void wakeCount(PrillWake *p, int iWord){
   if( v & 1 ) (void)prillFileWake(pWord, 0x7fffffff);
 }
 
+static void wakeTopic(PrillWake *p, PrillConn *pConn, PrillTopic *pTopic){
+  if( pTopic->iWake==pConn->iWake ) return;
+  pTopic->iWake = pConn->iWake;
+  wakeCount(p, wakeWord(pTopic->iTopic));
+}
+
 void prillWakeCommit(PrillStore *pStore){
   PrillConn *pConn = pStore->pConn;
   PrillWake *p = pStore->pWake;
@@ -148,9 +154,15 @@ void prillWakeCommit(PrillStore *pStore){
   if( p->map.a==0 || p->map.bReadOnly ) return;
   pConn->iWake++;
   for(w=(pStore->pStage ? pStore->pStage->pWrites : 0); w; w=w->pNext){
-    if( w->pTopic->iWake==pConn->iWake ) continue;
-    w->pTopic->iWake = pConn->iWake;
-    wakeCount(p, wakeWord(w->pTopic->iTopic));
+    wakeTopic(p, pConn, w->pTopic);
+  }
+  if( pStore->bTell ){
+    PrillTopic *pTopic;
+    for(pTopic=pStore->pTopics; pTopic; pTopic=pTopic->pNext){
+      if( pTopic->bTell ) wakeTopic(p, pConn, pTopic);
+      pTopic->bTell = 0;
+    }
+    pStore->bTell = 0;
   }
   wakeCount(p, PRILL_WAKE_STORE);
 }
