@@ -84,7 +84,7 @@ static int storevtabCreate(
 
 static const char *const azShadow[] = {
   "state", "topic", "part", "segment", "index", "key", "tail", "trash", "gap", "producer",
-  "group", "member", "offset", "share"
+  "group", "member", "offset", "share", "quota"
 };
 
 static int storevtabDestroy(sqlite3_vtab *pTab){
@@ -104,7 +104,7 @@ static int storevtabDestroy(sqlite3_vtab *pTab){
   }
   pStore->bDirty = 1;
   for(i=0; rc==SQLITE_OK && i<sizeof(azShadow)/sizeof(azShadow[0]); i++){
-    rc = prillStoreExec(pStore, "DROP TABLE \"%w\".prill_store_%s", azShadow[i]);
+    rc = prillStoreExec(pStore, "DROP TABLE IF EXISTS \"%w\".prill_store_%s", azShadow[i]);
   }
   return rc==SQLITE_OK ? storevtabDisconnect(pTab) : prillVtabError(pTab, p->pConn, rc);
 }

@@ -7,11 +7,14 @@
 #                              its port.  prilld(program): another than prilld
 #   prilld_stop ?SIGNAL?       and wait; returns its exit code, or the signal's name
 #   prilld_log                 what it has logged so far
-#   prilld_pid, prilld_port    variables
+#   prilld(pid), prilld(port)  variables; prilld(prefix): a command to start it by;
+#                              prilld(client): the client id of requests
 #   prilld_connect             a connection (a channel)
 #   rpc CHAN API VERSION ?FIELD VALUE ...?    request and answer, as dictionaries
 #   rpc_send, rpc_wait         the two halves; rpc_wait's answer is {} when closed;
 #                              while prilld(hold) is 1 requests gather until one is sent
+#   within MS SCRIPT           1 as soon as SCRIPT is true, 0 after MS
+#   prilld_rss                 its resident memory, KiB
 #   batch ?-OPTION VALUE ...? VALUE...        a record batch
 #   produce CHAN TOPIC PART BATCH ?VERSION?   {error baseoffset}
 #   run_client NAME COMMAND... what a program printed; a failure is its text
@@ -22,7 +25,9 @@
 # The time of a batch's first record: now, for older ones are dropped at once.
 set batchTs [clock milliseconds]
 
-array set prilld {pid 0 port 0 log {} correlation 0 hold 0 listen 0 program prilld}
+array set prilld {
+  pid 0 port 0 log {} correlation 0 hold 0 listen 0 program prilld prefix {} client test
+}
 
 proc prilld_needed {} {
   if {![file executable $::builddir/prilld]} {
@@ -38,6 +43,7 @@ proc prilld_start {args} {
   set prilld(from) [expr {[file exists $prilld(logfile)] ? [file size $prilld(logfile)] : 0}]
   set cmd [list $::builddir/$prilld(program) app.db --listen 127.0.0.1:$prilld(listen) \
              --set group.initial.rebalance.delay.ms=0 {*}$args]
+  set cmd [concat $prilld(prefix) $cmd]
   if {[capable setpriv]} { set cmd [list setpriv --pdeathsig KILL {*}$cmd] }
   set prilld(chan) [open |[list {*}$cmd 2>>$prilld(logfile)] r+]
   set prilld(pid) [pid $prilld(chan)]
@@ -60,6 +66,23 @@ proc prilld_log {} {
   set text [read $f]
   close $f
   return $text
+}
+
+# Until SCRIPT says something true: 1; 0 after MS.
+proc within {ms script} {
+  set end [expr {[clock milliseconds]+$ms}]
+  while {[clock milliseconds]<$end} {
+    if {[uplevel #0 $script]} { return 1 }
+    after 20
+  }
+  return 0
+}
+
+proc prilld_rss {} {
+  set f [open /proc/$::prilld(pid)/status]
+  regexp {VmRSS:\s+(\d+)} [read $f] -> kb
+  close $f
+  return $kb
 }
 
 proc prilld_stop {{signal TERM}} {
@@ -113,7 +136,8 @@ proc frame_read {ch} {
 proc rpc_send {ch api version fields} {
   lassign $::wireKey($api) key flex
   set id [incr ::prilld(correlation)]
-  set head [binary format SSISa4 $key $version $id 4 test]
+  set client $::prilld(client)
+  set head [binary format SSISa* $key $version $id [string length $client] $client]
   if {$version>=$flex} { append head \0 }
   frame_send $ch $head[wire encode $api req $version $fields]
   return $id

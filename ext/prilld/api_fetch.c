@@ -10,8 +10,9 @@
 ** clients go on with full requests.  A request that names a session is told
 ** that there is none.
 **
-** SIZES.  fetch.max.bytes and max.partition.fetch.bytes bound what is read;
-** the first batch of the first partition that has data is given whole.
+** SIZES.  fetch.max.bytes, max.partition.fetch.bytes and what the client may hold
+** of memory (conn.c) bound what is read; the first batch of the first partition that
+** has data is given whole, unless memory is short.
 */
 #include "prilld.h"
 
@@ -53,7 +54,9 @@ static void fetchBuild(PrilldReq *p, i64 *pnByte, int *pnErr){
   WireFetchResp *pOut = (WireFetchResp*)p->pOut;
   FetchState *pState = (FetchState*)p->pState;
   i64 nLeft = PRILL_MIN(PRILL_MAX(pIn->maxBytes, 0), p->pD->conf.szFetch);
+  int bWhole = p->pD->nHeld<=p->pD->conf.szHeld;      /* else memory is short */
   i32 i, j, k = 0;
+  nLeft = PRILL_MIN(nLeft, PRILL_MIN(prilldConnRoom(p), prilldQuotaRoom(p->pD, p->h.client, PRILLD_CONSUME)));
   p->data.n = 0;
   *pnErr = 0;
   for(i=0; i<pIn->nTopics; i++){
@@ -70,7 +73,8 @@ static void fetchBuild(PrilldReq *p, i64 *pnByte, int *pnErr){
         continue;
       }
       pState->aEnd[k] = pR->highWatermark;
-      rc = nMax>0 || iAt==0 ? prillFetch(pPart, pAsk->fetchOffset, nMax, iAt==0, &p->data, &iNext) : SQLITE_OK;
+      rc = nMax>0 || (iAt==0 && bWhole)
+         ? prillFetch(pPart, pAsk->fetchOffset, nMax, iAt==0 && bWhole, &p->data, &iNext) : SQLITE_OK;
       if( rc!=SQLITE_OK ){
         prilldLog(PRILLD_LOG_ERROR, "topic %.*s partition %d: cannot read: %s", pT->topic.n, pT->topic.z,
                   pAsk->partition, p->pD->view.pConn->zErr ? p->pD->view.pConn->zErr : sqlite3_errstr(rc));

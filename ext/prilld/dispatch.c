@@ -43,8 +43,10 @@ static const Handler aHandler[] = {
 };
 #define DISPATCH_N ((int)(sizeof(aHandler)/sizeof(aHandler[0])))
 
-/* Memory a decoded request may take: what its bytes can need, and some. */
-#define DISPATCH_ARENA(n) (65536 + 32*(i64)(n))
+/* Memory a decoded request may take: what its bytes can need, and some; and never
+** more than a request of a hundred thousand partitions does.  What its answer is made of. */
+#define DISPATCH_ARENA(n) PRILL_MIN(65536 + 32*(i64)(n), 8<<20)
+#define DISPATCH_ANSWER (128<<20)
 
 static const Handler *dispatchFind(int iKey){
   int i;
@@ -63,9 +65,16 @@ void *prilldReqAlloc(PrilldReq *p, i64 n){
   return a;
 }
 
+/* Count anew what the request holds. */
+static void dispatchHold(PrilldReq *p){
+  prilldConnHold(p, (i64)sizeof(*p) + p->frame.nAlloc + p->arena.nByte + p->data.nAlloc + p->out.buf.nAlloc
+                    + (i64)sizeof(WireSplice)*p->out.nSpliceAlloc);
+}
+
 void prilldReqFree(PrilldReq *p){
   if( p==0 ) return;
   prilldReqWake(p);
+  prilldConnHold(p, 0);
   prilldArenaFree(&p->arena);
   prilldWireOutFree(&p->out);
   prillBufFree(&p->frame);
@@ -107,6 +116,7 @@ void prilldReqWait(PrilldReq *p, i64 iDue, void (*xDue)(PrilldTimer*)){
   Prilld *pD = p->pD;
   p->timer.xDue = xDue;
   p->bWaiting = 1;
+  dispatchHold(p);
   p->pWaitNext = pD->pWait;
   if( p->pWaitNext ) p->pWaitNext->ppWaitPrev = &p->pWaitNext;
   p->ppWaitPrev = &pD->pWait;
@@ -140,6 +150,7 @@ void prilldReqClose(PrilldReq *p){
 }
 
 void prilldReqSilent(PrilldReq *p){
+  if( p->h.iKey==WIRE_PRODUCE ) p->msThrottle = prilldQuotaUse(p->pD, p->h.client, PRILLD_PRODUCE, p->frame.n);
   p->bDone = p->bNoReply = 1;
   prilldConnReplied(p);
 }
@@ -156,6 +167,24 @@ static void dispatchHead(PrilldReq *p, int bFlex){
   p->bDone = 1;
 }
 
+/* Is the client over its quota?  Then its answer says how long it will wait, and
+** gives no records (Kafka's manner: they are not counted, and asked for again). */
+static void dispatchThrottle(PrilldReq *p){
+  if( p->h.iKey==WIRE_PRODUCE ){
+    p->msThrottle = prilldQuotaUse(p->pD, p->h.client, PRILLD_PRODUCE, p->frame.n);
+    ((WireProduceResp*)p->pOut)->throttleTimeMs = (i32)p->msThrottle;
+  }else if( p->h.iKey==WIRE_FETCH ){
+    WireFetchResp *pOut = (WireFetchResp*)p->pOut;
+    p->msThrottle = prilldQuotaUse(p->pD, p->h.client, PRILLD_CONSUME, p->data.n);
+    pOut->throttleTimeMs = (i32)p->msThrottle;
+    if( p->msThrottle>0 ){
+      prilldQuotaUse(p->pD, p->h.client, PRILLD_CONSUME, -p->data.n);
+      pOut->nResponses = 0;
+      prillBufFree(&p->data);
+    }
+  }
+}
+
 void prilldReqReply(PrilldReq *p){
   const WireApi *pApi = p->h.pApi;
   int bFlex = p->h.iVer>=pApi->mnFlex;
@@ -166,7 +195,9 @@ void prilldReqReply(PrilldReq *p){
     prilldConnReplied(p);
     return;
   }
+  dispatchThrottle(p);
   rc = prilldWireEncode(pApi->pResp, p->h.iVer, bFlex, p->pOut, &p->out);
+  dispatchHold(p);
   if( rc!=SQLITE_OK ){
     prilldLog(PRILLD_LOG_ERROR, "the answer to %s %d cannot be written: %s", pApi->zName, p->h.iVer,
               sqlite3_errstr(rc));
@@ -250,7 +281,7 @@ void prilldDispatch(PrilldReq *p){
     return;
   }
   if( pH==0 || p->h.pApi==0 ){
-    prilldLog(PRILLD_LOG_INFO, "%s: API %d version %d is not served", prilldConnPeer(p->pConn), p->h.iKey, p->h.iVer);
+    prilldLogPeer("%s: API %d version %d is not served", prilldConnPeer(p->pConn), p->h.iKey, p->h.iVer);
     prilldReqClose(p);
     return;
   }
@@ -264,12 +295,12 @@ void prilldDispatch(PrilldReq *p){
   rc = prilldWireDecode(p->h.pApi->pReq, p->h.iVer, p->h.iVer>=p->h.pApi->mnFlex, p->frame.a+nHead,
                         p->frame.n-nHead, &p->arena, p->pIn, &nBody);
   if( rc!=SQLITE_OK ){
-    prilldLog(PRILLD_LOG_INFO, "%s: a malformed %s request, version %d", prilldConnPeer(p->pConn),
-              p->h.pApi->zName, p->h.iVer);
+    prilldLogPeer("%s: a malformed %s request, version %d", prilldConnPeer(p->pConn), p->h.pApi->zName, p->h.iVer);
     prilldReqClose(p);
     return;
   }
-  p->arena.mxByte = 0;
+  p->arena.mxByte = p->arena.nByte + DISPATCH_ANSWER;
+  dispatchHold(p);
   prilldWireDefaults(p->h.pApi->pResp, p->pOut);
   pH->xHandle(p);
 }

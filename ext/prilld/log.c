@@ -4,12 +4,14 @@
 **   2026-01-31T12:00:00.123Z INFO listening on 127.0.0.1:9092
 **   {"time":"2026-01-31T12:00:00.123Z","level":"INFO","message":"..."}
 **
-** Any thread; a line is written with one call.
+** Any thread (prilldLogPeer: the loop's); a line is written with one call.
 */
 #include "prilld.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
+
+#define LOG_PEER 20         /* lines a second that clients can cause */
 
 static int logLevel = PRILLD_LOG_INFO;
 static int logJson = 0;
@@ -32,19 +34,16 @@ static void logEscape(int *pRc, PrillBuf *p, const char *z){
   }
 }
 
-void prilldLog(int eLevel, const char *zFmt, ...){
+static void logLine(int eLevel, const char *zFmt, va_list ap){
   static const char *const azLevel[] = {"DEBUG", "INFO", "WARN", "ERROR"};
   struct timespec ts;
   struct tm tm;
   char zTime[40];
   PrillBuf b = {0, 0, 0};
-  va_list ap;
   char *z;
   int rc = SQLITE_OK;
   if( eLevel<logLevel ) return;
-  va_start(ap, zFmt);
   z = sqlite3_vmprintf(zFmt, ap);
-  va_end(ap);
   clock_gettime(CLOCK_REALTIME, &ts);
   gmtime_r(&ts.tv_sec, &tm);
   strftime(zTime, sizeof(zTime), "%Y-%m-%dT%H:%M:%S", &tm);
@@ -56,4 +55,31 @@ void prilldLog(int eLevel, const char *zFmt, ...){
   if( rc==SQLITE_OK ) fwrite(b.a, 1, (size_t)b.n, stderr);
   prillBufFree(&b);
   sqlite3_free(z);
+}
+
+void prilldLog(int eLevel, const char *zFmt, ...){
+  va_list ap;
+  va_start(ap, zFmt);
+  logLine(eLevel, zFmt, ap);
+  va_end(ap);
+}
+
+void prilldLogPeer(const char *zFmt, ...){
+  static time_t iSecond;
+  static int nLine, nMore;
+  struct timespec ts;
+  va_list ap;
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  if( ts.tv_sec!=iSecond ){
+    if( nMore ) prilldLog(PRILLD_LOG_INFO, "%d more lines about clients were left out", nMore);
+    iSecond = ts.tv_sec;
+    nLine = nMore = 0;
+  }
+  if( nLine++>=LOG_PEER ){
+    nMore++;
+    return;
+  }
+  va_start(ap, zFmt);
+  logLine(PRILLD_LOG_INFO, zFmt, ap);
+  va_end(ap);
 }

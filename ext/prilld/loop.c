@@ -140,7 +140,7 @@ static void loopOnTick(uv_timer_t *pTimer){
     if( prilldConnBusy(pLoop)==0 || p->now>=pLoop->iStop ) loopFinish(p);
     return;
   }
-  prilldConnIdle(pLoop);
+  prilldConnTick(pLoop, p);
   prilldCommitted(p);
 }
 
@@ -263,6 +263,7 @@ int prilldLoopRun(Prilld *p){
   PrilldLoop loop;
   int i, rc;
   memset(&loop, 0, sizeof(loop));
+  loop.ppPaused = &loop.pPaused;
   p->pLoop = &loop;
   rc = loopInit(p);
   if( rc!=SQLITE_OK ) return rc;
@@ -278,6 +279,7 @@ int prilldLoopRun(Prilld *p){
   }
   uv_run(&loop.uv, UV_RUN_DEFAULT);
   prilldGroupsFree(p);
+  prilldQuotasFree(p);
   prilldReqFreeDead(p);
   prilldViewClose(&p->view);
   prilldStoreClosed(p);

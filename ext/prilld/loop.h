@@ -27,7 +27,13 @@ struct PrilldLoop {
   PrilldListener aListen[PRILLD_MX_LISTEN];
   int nListen;
   PrilldConn *pConns;       /* open connections */
-  PrilldConn *pPaused;      /* of these, those that wait for memory */
+  PrilldConn *pPaused, **ppPaused;   /* of these, those that wait for memory, in turn */
+  int nPaused;
+  PrilldConn *pGrace;       /* one that may finish a request though memory is short */
+  PrilldConn *pGraceSeen;   /* at the last tick, and what it had sent */
+  i64 nGraceSeen;
+  i64 iPressure;            /* ms: since when memory is short, or 0 */
+  u8 bResuming;
   u8 *aScratch;             /* what all connections read into */
   i64 iStop;                /* when draining ends */
   /* The waker: a thread that sleeps until anybody commits. */
@@ -44,7 +50,7 @@ int prilldLoopRun(Prilld*);                   /* until it is told to stop */
 void prilldLoopNow(Prilld*);
 /* conn.c */
 void prilldConnAccept(PrilldListener*);
-void prilldConnIdle(PrilldLoop*);             /* close those idle for too long */
+void prilldConnTick(PrilldLoop*, Prilld*);    /* close those idle for too long, or that hold memory others need */
 void prilldConnCloseAll(PrilldLoop*);
 int prilldConnBusy(const PrilldLoop*);        /* requests not yet answered */
 void prilldConnResume(Prilld*);               /* memory is there again */

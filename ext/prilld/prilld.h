@@ -62,7 +62,10 @@ struct PrilldConf {
   i64 bDeleteTopic;         /* delete.topic.enable */
   i64 szRequest;            /* socket.request.max.bytes */
   i64 szHeld;               /* queued.max.request.bytes: of all connections */
+  i64 szConn;               /* queued.max.request.bytes.per.connection */
+  i64 nFlight;              /* max.in.flight.requests.per.connection */
   i64 nConn;                /* max.connections */
+  i64 nConnAddr;            /* max.connections.per.ip */
   i64 msIdle;               /* connections.max.idle.ms */
   i64 szFetch;              /* fetch.max.bytes */
   i64 szSendBuf, szRecvBuf; /* socket.send/receive.buffer.bytes, -1: the system's */
@@ -70,6 +73,9 @@ struct PrilldConf {
   i64 msMinSession, msMaxSession, nMaxGroup;
   i64 szMetadata;           /* offset.metadata.max.bytes */
   i64 msUpkeep;             /* log.retention.check.interval.ms */
+  i64 aQuota[2];            /* quota.producer/consumer.default: bytes a second */
+  i64 nQuotaWindow;         /* quota.window.num */
+  i64 sQuotaWindow;         /* quota.window.size.seconds */
 };
 void prilldConfDefault(PrilldConf*);
 void prilldConfFree(PrilldConf*);
@@ -94,6 +100,8 @@ void prilldConfReload(PrilldConf*);
 enum { PRILLD_LOG_DEBUG, PRILLD_LOG_INFO, PRILLD_LOG_WARN, PRILLD_LOG_ERROR };
 void prilldLogInit(int eLevel, int bJson);
 void prilldLog(int eLevel, const char *zFmt, ...);       /* sqlite3_mprintf's formats */
+/* INFO of something a client brings about at will: so many lines a second, no more. */
+void prilldLogPeer(const char *zFmt, ...);
 
 /**************************************************************************
 ** timer.c: a heap of due times.  A timer is part of what it belongs to.
@@ -177,6 +185,28 @@ void prilldLockFree(int *pFd);                /* -1 is harmless */
 void prilldNotify(const char*);
 
 /**************************************************************************
+** quota.c
+*/
+enum { PRILLD_PRODUCE, PRILLD_CONSUME, PRILLD_QUOTA_N };
+typedef struct PrilldQuotas PrilldQuotas;
+typedef struct PrilldQuota PrilldQuota;
+struct PrilldQuota {
+  char *zClient;            /* NULL: of all that have none of their own */
+  double aRate[PRILLD_QUOTA_N];   /* bytes a second; 0: none */
+};
+const PrilldQuota *prilldQuotaAt(const Prilld*, int i);          /* NULL: no more */
+const PrilldQuota *prilldQuotaGet(const Prilld*, const char *zClient);
+int prilldQuotaSet(Prilld*, const char *zClient, const double *aRate);   /* all 0: drop it */
+/* A client used n bytes: for how many ms it must be left waiting. */
+i64 prilldQuotaUse(Prilld*, WireStr client, int eWhat, i64 n);
+/* What it can use in all windows together. */
+i64 prilldQuotaRoom(const Prilld*, WireStr client, int eWhat);
+void prilldQuotasFree(Prilld*);
+/* The store's: read them all; write or drop one, in a write transaction. */
+int prilldQuotaLoad(Prilld*, PrilldWriter*);
+int prilldQuotaStore(PrilldWriter*, const char *zClient, const double *aRate);
+
+/**************************************************************************
 ** Requests.
 */
 struct PrilldReq {
@@ -202,6 +232,8 @@ struct PrilldReq {
   PrillBuf data;            /* bytes that out refers to */
   void (*xGone)(PrilldReq*);    /* the connection has closed: let go; then it is freed */
   i64 iStart;               /* ms, when it came */
+  i64 nHeld;                /* bytes of memory, as counted */
+  i64 msThrottle;           /* its client is to wait, once it is answered */
 };
 /* Encode pOut and have it sent.  The request is conn.c's afterwards. */
 void prilldReqReply(PrilldReq*);
@@ -230,6 +262,9 @@ void prilldCommitted(Prilld*);
 /* conn.c, called by the above */
 void prilldConnReplied(PrilldReq*);
 void prilldConnClose(PrilldConn*);
+void prilldConnHold(PrilldReq*, i64 n);       /* the request holds n bytes of memory now */
+/* Bytes that may be made an answer of without harm to others. */
+i64 prilldConnRoom(const PrilldReq*);
 const PrilldAddr *prilldConnAddr(const PrilldConn*);     /* what its listener advertises */
 const char *prilldConnPeer(const PrilldConn*);           /* the client's address, text */
 
@@ -283,7 +318,7 @@ int prilldLeaderEpochEnd(PrillPart*, i32 iEpoch, i32 *piEpoch, i64 *piEnd);
 */
 typedef struct PrilldStat PrilldStat;
 struct PrilldStat {
-  i64 nConn, nConnAll, nReq, nReqError, nByteIn, nByteOut, nFetchWait, nProduceByte;
+  i64 nConn, nConnAll, nConnRefused, nConnEvicted, nReq, nReqError, nByteIn, nByteOut, nFetchWait, nProduceByte;
 };
 struct Prilld {
   PrilldConf conf;
@@ -292,7 +327,9 @@ struct Prilld {
   PrilldReq *pWait;         /* requests that wait for records */
   PrilldReq *pDead;         /* requests to be freed, linked by pNext */
   i64 now;                  /* ms, monotonic; set before anything is called */
-  i64 nHeld;                /* bytes of requests held */
+  i64 nHeld;                /* bytes that connections and requests hold */
+  i64 mxConn;               /* connections there are files for */
+  PrilldQuotas *pQuotas;    /* quota.c's */
   PrilldStat stat;
   void *pGroups;            /* coordinator.c's */
   void *pLoop;              /* loop.c's */

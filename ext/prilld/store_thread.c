@@ -288,6 +288,7 @@ static int storeOpen(StoreThread *p, const char *zDb){
   if( rc==SQLITE_OK ) rc = storeLock(p);
   if( rc==SQLITE_OK ) rc = prilldLeaderStart(&p->w);
   storeExec(&rc, p, "COMMIT");
+  if( rc==SQLITE_OK ) rc = prilldQuotaLoad(p->pD, &p->w);
   if( rc==SQLITE_OK ){
     p->eFlush = PRILL_FLUSH_COMMIT;
     storeLevel(p);
