@@ -15,7 +15,7 @@
 **   I1  Memory is bounded: QUOTA_MX_CLIENT clients are known, the longest unseen
 **       is forgotten first; QUOTA_NAME bytes of a client id count.
 **   I2  What is stored (prill_store_quota, made with the first) is what is in
-**       force: both change when the job has committed (api_quota.c).
+**       force: both change when the job has committed.
 */
 #include "prilld.h"
 
