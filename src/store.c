@@ -50,7 +50,9 @@
 #include "prillInt.h"
 #include <stdarg.h>
 
-#define STORE_FORMAT 1
+/* Rises with every change to the tables or to what the files hold.  1 was given
+** to several stages of the first version, which differ in their columns. */
+#define STORE_FORMAT 2
 
 /**************************************************************************
 ** Connection and errors.
@@ -101,8 +103,9 @@ int prillVtabError(sqlite3_vtab *pTab, PrillConn *p, int rc){
 ** Statements.  "%w" stands for the schema.
 */
 static const char *const azStmt[STMT_N] = {
-  [STMT_STATE] = "SELECT format, store_id, catalog, extent, boot, flush, flush_ms, dir, producer_ms"
-                 " FROM \"%w\".prill_store_state WHERE id=0",
+  /* All columns, whatever they are: an older or newer store has others, and is
+  ** to be refused by its format, the second, rather than for what it lacks. */
+  [STMT_STATE] = "SELECT * FROM \"%w\".prill_store_state WHERE id=0",
   [STMT_TOPICS] = "SELECT id, name, uuid, door, partitions, config"
                   " FROM \"%w\".prill_store_topic ORDER BY name",
   [STMT_PARTS] = "SELECT pid, topic, part FROM \"%w\".prill_store_part",
@@ -391,6 +394,21 @@ static u32 storeDataVersion(PrillStore *p){
   return v;
 }
 
+/* Columns of prill_store_state. */
+enum { STATE_FORMAT = 1, STATE_ID, STATE_CATALOG, STATE_EXTENT, STATE_PID, STATE_TOPIC, STATE_BOOT,
+       STATE_FLUSH, STATE_FLUSH_MS, STATE_DIR, STATE_PRODUCER_MS };
+
+/* A store of another format. */
+static int storeFormat(PrillStore *p, int iFormat){
+  if( iFormat>STORE_FORMAT ){
+    return prillError(p->pConn, SQLITE_ERROR, "store \"%s\" has format %d and this prill knows only %d; use the prill"
+                      " that wrote it", p->zSchema, iFormat, STORE_FORMAT);
+  }
+  return prillError(p->pConn, SQLITE_ERROR, "store \"%s\" has format %d and this prill writes %d; prill export its"
+                    " topics with the prill that wrote it, and prill import them here", p->zSchema, iFormat,
+                    STORE_FORMAT);
+}
+
 /* Read the state row.  Leaves STMT_STATE stepped on it (the caller resets, or
 ** keeps it to hold the snapshot). */
 static int storeReadState(PrillStore *p, i64 *piCatalog, i64 *piExtent){
@@ -403,23 +421,24 @@ static int storeReadState(PrillStore *p, i64 *piCatalog, i64 *piExtent){
         "store \"%s\": prill_store_state has no row; restore the database from a backup", p->zSchema);
     return rc;
   }
-  if( sqlite3_column_int(pStmt, 0)!=STORE_FORMAT ){
-    rc = prillError(p->pConn, SQLITE_ERROR, "store \"%s\" has format %d and this prill knows only %d;"
-        " use the prill that wrote it", p->zSchema, sqlite3_column_int(pStmt, 0), STORE_FORMAT);
-  }else if( sqlite3_column_bytes(pStmt, 1)!=16 ){
+  if( sqlite3_column_int(pStmt, STATE_FORMAT)!=STORE_FORMAT ){
+    rc = storeFormat(p, sqlite3_column_int(pStmt, STATE_FORMAT));
+  }else if( sqlite3_column_bytes(pStmt, STATE_ID)!=16 ){
     rc = prillError(p->pConn, PRILL_CORRUPT, "store \"%s\": its id is damaged; restore the database"
         " from a backup", p->zSchema);
   }else{
-    const char *zBoot = (const char*)sqlite3_column_text(pStmt, 4);
+    const char *zBoot = (const char*)sqlite3_column_text(pStmt, STATE_BOOT);
     char zNow[40];
-    memcpy(p->aId, sqlite3_column_blob(pStmt, 1), 16);
-    *piCatalog = sqlite3_column_int64(pStmt, 2);
-    *piExtent = sqlite3_column_int64(pStmt, 3);
+    memcpy(p->aId, sqlite3_column_blob(pStmt, STATE_ID), 16);
+    *piCatalog = sqlite3_column_int64(pStmt, STATE_CATALOG);
+    *piExtent = sqlite3_column_int64(pStmt, STATE_EXTENT);
     sqlite3_snprintf(sizeof(p->zBoot), p->zBoot, "%s", zBoot ? zBoot : "");
-    p->eFlush = (u8)(sqlite3_column_int(pStmt, 5)!=0);
-    p->msFlush = sqlite3_column_type(pStmt, 6)==SQLITE_NULL ? -1 : sqlite3_column_int64(pStmt, 6);
-    p->bDirRow = (u8)(sqlite3_column_int(pStmt, 7)!=0);
-    p->msProducer = sqlite3_column_type(pStmt, 8)==SQLITE_NULL ? PRILL_PRODUCER_MS : sqlite3_column_int64(pStmt, 8);
+    p->eFlush = (u8)(sqlite3_column_int(pStmt, STATE_FLUSH)!=0);
+    p->msFlush = sqlite3_column_type(pStmt, STATE_FLUSH_MS)==SQLITE_NULL ? -1
+               : sqlite3_column_int64(pStmt, STATE_FLUSH_MS);
+    p->bDirRow = (u8)(sqlite3_column_int(pStmt, STATE_DIR)!=0);
+    p->msProducer = sqlite3_column_type(pStmt, STATE_PRODUCER_MS)==SQLITE_NULL ? PRILL_PRODUCER_MS
+                  : sqlite3_column_int64(pStmt, STATE_PRODUCER_MS);
     prillFileBootId(zNow);
     p->bReboot = (u8)(strcmp(zNow, p->zBoot)!=0);
   }

@@ -471,7 +471,10 @@ static int queueTake(QueueVtab *p, QueueSide *pSide, i64 n, PrillHolds *pHolds, 
   *pbOwn = 1;
   prillStoreLetGo(pStore);
   rc = queueStoreIs(pStore, &bStore);
-  if( rc==SQLITE_OK && !bStore ) return queueCheckTopics(p, pSide, 0);
+  if( rc==SQLITE_OK && !bStore ){
+    rc = prillStoreRefresh(pStore);
+    return rc==SQLITE_OK ? queueCheckTopics(p, pSide, 0) : rc;
+  }
   if( rc==SQLITE_OK ) rc = queueEnter(pStore->pConn, pbOwn);
   if( rc!=SQLITE_OK ) return rc;
   rc = prillVtabStoreJoin(pStore);
