@@ -39,6 +39,8 @@ static const Handler aHandler[] = {
   {WIRE_DELETE_GROUPS, prilldApiDeleteGroups},
   {WIRE_INCREMENTAL_ALTER_CONFIGS, prilldApiIncrementalAlterConfigs},
   {WIRE_OFFSET_DELETE, prilldApiOffsetDelete},
+  {WIRE_DESCRIBE_CLIENT_QUOTAS, prilldApiDescribeClientQuotas},
+  {WIRE_ALTER_CLIENT_QUOTAS, prilldApiAlterClientQuotas},
   {WIRE_DESCRIBE_CLUSTER, prilldApiDescribeCluster},
 };
 #define DISPATCH_N ((int)(sizeof(aHandler)/sizeof(aHandler[0])))

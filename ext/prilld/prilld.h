@@ -292,6 +292,8 @@ void prilldApiDeleteRecords(PrilldReq*);
 void prilldApiDescribeConfigs(PrilldReq*);      /* api_config.c */
 void prilldApiAlterConfigs(PrilldReq*);
 void prilldApiIncrementalAlterConfigs(PrilldReq*);
+void prilldApiDescribeClientQuotas(PrilldReq*); /* api_quota.c */
+void prilldApiAlterClientQuotas(PrilldReq*);
 void prilldApiListGroups(PrilldReq*);           /* api_groups.c */
 void prilldApiDescribeGroups(PrilldReq*);
 void prilldApiDeleteGroups(PrilldReq*);

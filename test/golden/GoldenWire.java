@@ -9,7 +9,7 @@
 **
 **   API req|resp VERSION HEX {NAME VALUE ...}
 **
-** A value is a number, a text, - for null, x and hex digits for bytes, hex
+** A value is a number (of a float64 its bits), a text, - for null, x and hex digits for bytes, hex
 ** digits for a UUID, {value ...} for an array, {name value ...} for a struct;
 ** a struct's tagged fields come last.
 */
@@ -40,6 +40,7 @@ public class GoldenWire {
     "DeleteTopics 1 6", "DeleteRecords 0 2", "InitProducerId 0 4", "OffsetForLeaderEpoch 2 4",
     "DescribeConfigs 1 4", "AlterConfigs 0 2", "DescribeLogDirs 1 4", "CreatePartitions 0 3",
     "DeleteGroups 0 2", "IncrementalAlterConfigs 0 1", "OffsetDelete 0 0", "DescribeCluster 0 1",
+    "DescribeClientQuotas 0 1", "AlterClientQuotas 0 1",
   };
 
   static int counter;            /* every value differs from those before it */
@@ -85,6 +86,7 @@ public class GoldenWire {
     if( c==short.class || c==Short.class ){ out.append(n); return (short)n; }
     if( c==int.class || c==Integer.class ){ out.append(1000000+n); return 1000000+n; }
     if( c==long.class || c==Long.class ){ out.append(5000000000L+n); return 5000000000L+n; }
+    if( c==double.class ){ out.append(Double.doubleToLongBits(n+0.5)); return n+0.5; }
     if( c==byte.class || c==Byte.class ){ out.append(n%100); return (byte)(n%100); }
     if( c==boolean.class || c==Boolean.class ){ out.append(full ? 1 : 0); return full; }
     if( c==String.class ){ String s = "s"+n; out.append(s); return s; }
