@@ -130,7 +130,7 @@ static int readerOpenScan(prill_reader *p){
   return rc;
 }
 
-/* Decode the headers of *pRec into p->aHeader. */
+/* Decode the headers of *pRec into p->aHeader: SQLITE_ROW. */
 static int readerHeaders(prill_reader *p, const PrillRecord *pRec){
   const u8 *a = pRec->pHdr, *aEnd = pRec->pHdr + pRec->nHdrByte;
   int i;
@@ -154,40 +154,31 @@ static int readerHeaders(prill_reader *p, const PrillRecord *pRec){
   }
   p->rec.aHeader = p->aHeader;
   p->rec.nHeader = pRec->nHdr;
-  return SQLITE_OK;
-}
-
-static int readerGive(prill_reader *p, const PrillRecord *pRec){
-  prill_record *r = &p->rec;
-  r->iOffset = pRec->iOff;
-  r->iTimestamp = pRec->iTs;
-  r->pKey = pRec->nKey>=0 ? pRec->pKey : 0;
-  r->nKey = PRILL_MAX(pRec->nKey, 0);
-  r->pValue = pRec->nVal>=0 ? pRec->pVal : 0;
-  r->nValue = PRILL_MAX(pRec->nVal, 0);
-  r->aHeader = 0;
-  r->nHeader = 0;
-  if( pRec->nHdr ){
-    int rc = readerHeaders(p, pRec);
-    if( rc!=SQLITE_OK ) return rc;
-  }
-  p->iNext = pRec->iOff + 1;
   return SQLITE_ROW;
 }
 
-int prill_reader_next(prill_reader *p, const prill_record **ppRecord){
-  PrillRecord rec;
-  int rc = SQLITE_DONE;
-  *ppRecord = 0;
-  if( p->pScan==0 || p->rc!=SQLITE_ROW ){
-    readerBegin(p);
-    if( p->pTopic==0 ) return readerResult(p, SQLITE_MISUSE);
-  }
-  p->bFresh = 0;
+/* *pRec is the reader's record, but for its headers. */
+static inline void readerGive(prill_reader *p, const PrillRecord *pRec){
+  prill_record *r = &p->rec;
+  r->iOffset = pRec->iOff;
+  r->iTimestamp = pRec->iTs;
+  r->pKey = pRec->pKey;                           /* NULL where nKey is -1 */
+  r->nKey = PRILL_MAX(pRec->nKey, 0);
+  r->pValue = pRec->pVal;
+  r->nValue = PRILL_MAX(pRec->nVal, 0);
+  r->aHeader = 0;
+  r->nHeader = 0;
+  p->iNext = pRec->iOff + 1;
+}
+
+/* The scan, if there is one, gave rc and *pRec: go on from there. */
+static int readerStep(prill_reader *p, int rc, PrillRecord *pRec, const prill_record **ppRecord){
   for(;;){
     if( p->pScan ){
-      rc = prillScanNext(p->pScan, &rec);
-      if( rc==SQLITE_ROW ) rc = readerGive(p, &rec);
+      if( rc==SQLITE_ROW && pRec->nHdr ){
+        rc = readerHeaders(p, pRec);
+        if( rc!=SQLITE_ROW ) p->iNext = pRec->iOff;                         /* I3 */
+      }
       if( rc==SQLITE_ROW ){
         *ppRecord = &p->rec;
         p->rc = rc;
@@ -208,8 +199,28 @@ int prill_reader_next(prill_reader *p, const prill_record **ppRecord){
       rc = SQLITE_DONE;
       break;
     }
+    rc = prillScanNext(p->pScan, pRec);
+    if( rc==SQLITE_ROW ) readerGive(p, pRec);
   }
   return readerResult(p, rc);
+}
+
+int prill_reader_next(prill_reader *p, const prill_record **ppRecord){
+  PrillRecord rec;
+  int rc = SQLITE_DONE;
+  *ppRecord = 0;
+  p->bFresh = 0;
+  if( p->pScan==0 || p->rc!=SQLITE_ROW ){
+    readerBegin(p);
+    if( p->pTopic==0 ) return readerResult(p, SQLITE_MISUSE);
+  }
+  if( p->pScan ) rc = prillScanNext(p->pScan, &rec);
+  if( rc!=SQLITE_ROW ) return readerStep(p, rc, &rec, ppRecord);
+  readerGive(p, &rec);
+  if( rec.nHdr ) return readerStep(p, rc, &rec, ppRecord);
+  *ppRecord = &p->rec;
+  p->rc = rc;
+  return rc;
 }
 
 int prill_reader_wait(prill_reader *p, int ms){

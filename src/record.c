@@ -84,8 +84,7 @@ static int recordHeaders(const u8 *a, const u8 *aEnd, i64 nHdr){
   return a==aEnd;
 }
 
-i64 prillRecordDecode(const u8 *a, const u8 *aEnd, i64 iBase, i64 iBaseTs,
-                      PrillRecord *p){
+static i64 recordAny(const u8 *a, const u8 *aEnd, i64 iBase, i64 iBaseTs, PrillRecord *p){
   const u8 *aStart = a;
   const u8 *aStop;
   i64 nLen, dTs, dOff, nHdr;
@@ -112,6 +111,53 @@ i64 prillRecordDecode(const u8 *a, const u8 *aEnd, i64 iBase, i64 iBaseTs,
   }
   return aStop-aStart;
 }
+
+/*
+** What most records are is decoded here: no headers, no varint of more than
+** two bytes, no negative length but a null key's.  Such a one has at most
+** RECORD_SHORT bytes before its key.  All others, and what is malformed, are
+** recordAny's.
+*/
+#define RECORD_SHORT 9
+#define RECORD_TAKE(u) \
+  u = *a++; \
+  if( u>=0x80 ){ \
+    if( *a>=0x80 ) return recordAny(aStart, aEnd, iBase, iBaseTs, p); \
+    u = (u&0x7f) | (u32)*a++<<7; \
+  }
+i64 prillRecordDecode(const u8 *a, const u8 *aEnd, i64 iBase, i64 iBaseTs,
+                      PrillRecord *p){
+  const u8 *aStart = a;
+  const u8 *aStop;
+  u32 u, uTs, uOff, uKey;
+  if( aEnd-a<RECORD_SHORT || iBase>PRILL_I64MAX-0x2000 ) return recordAny(a, aEnd, iBase, iBaseTs, p);
+  RECORD_TAKE(u)
+  aStop = a + (u>>1);
+  a++;
+  RECORD_TAKE(uTs)
+  RECORD_TAKE(uOff)
+  RECORD_TAKE(uKey)
+  if( ((u|uOff)&1) || aStop>aEnd || aStop-a<2 ) return recordAny(aStart, aEnd, iBase, iBaseTs, p);
+  p->iTs = (i64)((u64)iBaseTs + (u64)((i64)(uTs>>1) ^ -(i64)(uTs&1)));
+  p->iOff = iBase + (uOff>>1);
+  if( uKey==1 ){
+    p->pKey = 0;
+    p->nKey = -1;
+  }else{
+    p->pKey = a;
+    p->nKey = (i32)(uKey>>1);
+    if( (uKey&1) || aStop-a<p->nKey+2 ) return recordAny(aStart, aEnd, iBase, iBaseTs, p);
+    a += p->nKey;
+  }
+  RECORD_TAKE(u)
+  p->pVal = a;
+  p->nVal = (i32)(u>>1);
+  if( (u&1) || aStop-a!=p->nVal+1 || aStop[-1]!=0 ) return recordAny(aStart, aEnd, iBase, iBaseTs, p);
+  p->pHdr = aStop;
+  p->nHdr = p->nHdrByte = 0;
+  return aStop-aStart;
+}
+#undef RECORD_TAKE
 
 /* As prillVarintLen and prillVarintPut, with the short cases inline. */
 static inline int recordVarintLen(i64 v){

@@ -58,6 +58,7 @@ struct PrillScan {
   /* The current batch */
   u8 bBatch;                /* there is one */
   u8 bVirtual;              /* its records are offsets only, iNextOff.. */
+  u8 bEasy;                 /* all its records are wanted, as they are decoded */
   PrillBatch b;
   const u8 *a, *aEnd;       /* records not yet returned */
   const u8 *aOld;           /* a chunk's bytes when they were last looked at */
@@ -475,6 +476,12 @@ static int scanWanted(int *pRc, PrillScan *p, const PrillBatch *pB){
   return 0;
 }
 
+/* Is a batch of a segment wanted whole, and its records' own times theirs? */
+static int scanEasy(const PrillScan *p){
+  return p->b.iBase>=p->r.iFrom && p->b.iBase+p->b.dLast<=p->r.iTo && p->r.iTsFrom==PRILL_I64MIN
+      && p->r.iTsTo==PRILL_I64MAX && (p->b.mAttr&PRILL_ATTR_APPENDTIME)==0;
+}
+
 static void scanVirtual(PrillScan *p, i64 iFrom, i64 iEnd){
   p->bBatch = p->bVirtual = 1;
   p->iNextOff = PRILL_MAX(iFrom, p->r.iFrom);
@@ -534,6 +541,7 @@ static int scanNextSegBatch(PrillScan *p){
         rc = scanBody(p, &b);
         p->bBatch = 1;
         p->bVirtual = 0;
+        p->bEasy = (u8)(rc==SQLITE_OK && scanEasy(p));
       }
     }
     if( rc!=SQLITE_OK ){
@@ -597,7 +605,7 @@ static int scanNextAsc(PrillScan *p, PrillRecord *pRec){
       if( pRec->iOff>p->r.iTo ) return SQLITE_DONE;
       if( pRec->iOff>=p->r.iFrom && pRec->iTs>=p->r.iTsFrom && pRec->iTs<=p->r.iTsTo ) return SQLITE_ROW;
     }
-    p->bBatch = 0;
+    p->bBatch = p->bEasy = 0;
     rc = p->iSeg<p->nSeg ? scanNextSegBatch(p) : SQLITE_DONE;
     if( rc==SQLITE_DONE ) rc = scanNextChunk(p);
     if( rc!=SQLITE_ROW ) return rc;
@@ -776,7 +784,8 @@ static int scanNextDesc(PrillScan *p, PrillRecord *pRec){
   }
 }
 
-int prillScanStep(PrillScan *p, PrillRecord *pRec){
+/* prillScanStep, where it is not easy. */
+static int scanStep(PrillScan *p, PrillRecord *pRec){
   if( p->r.iFrom>p->r.iTo ) return SQLITE_DONE;
   if( p->r.bDesc ) return scanNextDesc(p, pRec);
   if( p->bBatch && !p->bVirtual && p->iSeg>=p->nSeg ){
@@ -795,6 +804,19 @@ int prillScanStep(PrillScan *p, PrillRecord *pRec){
   return scanNextAsc(p, pRec);
 }
 
+int prillScanStep(PrillScan *p, PrillRecord *pRec){
+  if( p->bEasy && p->nLeft>0 ){
+    i64 n = prillRecordDecode(p->a, p->aEnd, p->b.iBase, p->b.iBaseTs, pRec);
+    if( n>0 && pRec->iOff<=p->b.iBase+p->b.dLast ){
+      p->a += n;
+      p->nLeft--;
+      return SQLITE_ROW;
+    }
+    p->bEasy = 0;
+  }
+  return scanStep(p, pRec);
+}
+
 i64 prillScanRun(PrillScan *p){
   i64 n = p->bBatch && p->bVirtual && p->iNextOff<p->iVirtualEnd ? p->iVirtualEnd-p->iNextOff : 0;
   p->iNextOff += n;
@@ -810,7 +832,7 @@ int prillScanSeek(PrillScan *p, i64 iFrom, i64 iTo, int bDesc){
   p->r.iFrom = PRILL_MAX(iFrom, p->iFrom0);
   p->r.iTo = PRILL_MIN(iTo, p->iTo0);
   p->r.bDesc = (u8)bDesc;
-  p->bBatch = p->bVirtual = 0;
+  p->bBatch = p->bVirtual = p->bEasy = 0;
   p->iLast = -1;
   p->iRec = p->nBack = 0;
   p->iBackEnd = 0;
