@@ -4,6 +4,15 @@
 */
 #include "group.h"
 
+#define GROUP_MX_DATA (1<<20)   /* of a member: what Kafka can write in one record */
+#define GROUP_SMALL 4096        /* a member already there may always bring so much */
+
+/* Does a request bring more members' data than there is room for?  Kafka's error. */
+static i16 groupRoom(const Prilld *pD, i64 nByte, int bNew){
+  if( nByte>GROUP_MX_DATA ) return KE_MESSAGE_TOO_LARGE;
+  return (bNew || nByte>GROUP_SMALL) && prilldGroupFull(pD) ? KE_COORDINATOR_NOT_AVAILABLE : KE_NONE;
+}
+
 /* The machine answers p: it is parked until then. */
 static void groupPark(PrilldReq *p){
   p->bParked = 1;
@@ -40,8 +49,15 @@ void prilldApiJoinGroup(PrilldReq *p){
   PrillProtocol *aProto;
   PrilldGroup *pGroup;
   i16 iErr = KE_NONE;
+  i64 nByte = 0;
   i32 i;
   sqlite3_vfs *pVfs = p->pD->view.pStore->pVfs;
+  for(i=0; i<pIn->nProtocols; i++) nByte += pIn->protocols[i].metadata.n + pIn->protocols[i].name.n + 16;
+  iErr = groupRoom(p->pD, nByte, pIn->memberId.n==0);
+  if( iErr ){
+    groupJoinRefuse(p, iErr);
+    return;
+  }
   pGroup = prilldGroupGet(p->pD, pIn->groupId, pIn->memberId.n==0, &iErr);
   if( pGroup==0 ){
     groupJoinRefuse(p, iErr ? iErr : KE_UNKNOWN_MEMBER_ID);
@@ -78,10 +94,14 @@ void prilldApiSyncGroup(PrilldReq *p){
   WireSyncGroupResp *pOut = (WireSyncGroupResp*)p->pOut;
   PrillGroupEvent ev;
   PrillGrant *aGrant;
-  i16 iErr = KE_NONE;
+  i16 iErr;
+  i64 nByte = 0;
   i32 i;
-  PrilldGroup *pGroup = prilldGroupGet(p->pD, pIn->groupId, 0, &iErr);
+  PrilldGroup *pGroup;
   pOut->protocolType = pOut->protocolName = prilldStr(0);
+  for(i=0; i<pIn->nAssignments; i++) nByte += pIn->assignments[i].assignment.n;
+  iErr = groupRoom(p->pD, nByte, 0);
+  pGroup = iErr==KE_NONE ? prilldGroupGet(p->pD, pIn->groupId, 0, &iErr) : 0;
   if( pGroup==0 ){
     pOut->errorCode = iErr ? iErr : KE_UNKNOWN_MEMBER_ID;
     prilldReqReply(p);

@@ -332,7 +332,10 @@ static void produceDone(PrilldJob *pJob){
     ProducePart *pPart = &p->a[i];
     prillBufFree(&pPart->made);                 /* where the turn did not get to it */
     if( pJob->rc!=SQLITE_OK && pPart->iErr==0 ) produceRefuse(pPart, KE_STORAGE_ERROR, 0);
-    if( pPart->iErr==0 ) continue;
+    if( pPart->iErr==0 ){
+      pReq->pD->stat.nRecord += pPart->b.nRec;
+      continue;
+    }
     nErr++;
     pPart->pOut->errorCode = pPart->iErr;
     pPart->pOut->baseOffset = pPart->pOut->logAppendTimeMs = pPart->pOut->logStartOffset = -1;

@@ -126,6 +126,10 @@ int prilldConfSet(PrilldConf *p, const char *zName, const char *zVal, char **pzE
     p->nAdvertise = 0;
     return confAddrs(zVal, p->aAdvertise, &p->nAdvertise, pzErr);
   }
+  if( strcmp(zName, "metrics.listener")==0 ){
+    p->nMetrics = 0;
+    return confAddrs(zVal, p->aMetrics, &p->nMetrics, pzErr);
+  }
   if( strcmp(zName, "broker.id")==0 ) zName = "node.id";
   for(i=0; i<CONF_N; i++){
     const ConfDef *pDef = &aConf[i];
@@ -169,6 +173,7 @@ static void confUsage(FILE *f){
         "Serve the store in the SQLite database FILE to Kafka's clients.\n\n"
         "  --listen HOST:PORT       listen there [127.0.0.1:9092]; may be given again; port 0: any\n"
         "  --advertise HOST:PORT    what clients are told to connect to, for each --listen\n"
+        "  --metrics HOST:PORT      a page for Prometheus: http://HOST:PORT/metrics\n"
         "  --config FILE            settings, a line each, as in Kafka's server.properties; SIGHUP reads it again\n"
         "  --set NAME=VALUE         a setting by its name in Kafka's server.properties\n"
         "  --insecure-public        listen beyond this host, though nobody is asked who he is\n"
@@ -197,6 +202,9 @@ static int confOption(PrilldConf *p, const char *zOpt, const char *zArg){
     if( !p->bAdvertiseArg ) p->nAdvertise = 0;
     p->bAdvertiseArg = 1;
     rc = confAddrs(zArg, p->aAdvertise, &p->nAdvertise, &zErr);
+  }else if( strcmp(zOpt, "--metrics")==0 ){
+    p->nMetrics = 0;
+    rc = confAddrs(zArg, p->aMetrics, &p->nMetrics, &zErr);
   }else if( strcmp(zOpt, "--set")==0 ){
     const char *zEq = strchr(zArg, '=');
     char *zName = zEq ? sqlite3_mprintf("%.*s", (int)(zEq-zArg), zArg) : 0;
@@ -257,7 +265,7 @@ void prilldConfReload(PrilldConf *p){
   if( prilldConfArgs(&conf, p->argc, p->argv)!=PRILLD_ARGS_RUN ){
     prilldLog(PRILLD_LOG_ERROR, "the settings are left as they were: see the line above");
   }else{
-    int bFixed = conf.nListen!=p->nListen || conf.nAdvertise!=p->nAdvertise;
+    int bFixed = conf.nListen!=p->nListen || conf.nAdvertise!=p->nAdvertise || conf.nMetrics!=p->nMetrics;
     for(i=0; i<CONF_N; i++){
       if( !aConf[i].bFixed ) *confField(p, &aConf[i]) = *confField(&conf, &aConf[i]);
       else if( *confField(p, &aConf[i])!=*confField(&conf, &aConf[i]) ) bFixed = 1;
@@ -271,15 +279,17 @@ void prilldConfReload(PrilldConf *p){
     }
     prilldLog(PRILLD_LOG_INFO, "settings read again");
     if( bFixed ){
-      prilldLog(PRILLD_LOG_WARN, "listeners, advertised.listeners, node.id and log.retention.check.interval.ms"
-                " change at the next start");
+      prilldLog(PRILLD_LOG_WARN, "listeners, advertised.listeners, metrics.listener, node.id and"
+                " log.retention.check.interval.ms change at the next start");
     }
   }
   prilldConfFree(&conf);
 }
 
 int prilldConfArgs(PrilldConf *p, int argc, char **argv){
-  static const char *const azWithArg[] = {"--listen", "--advertise", "--set", "--log-level", "--config"};
+  static const char *const azWithArg[] = {
+    "--listen", "--advertise", "--metrics", "--set", "--log-level", "--config"
+  };
   int i;
   p->argc = argc;
   p->argv = argv;
@@ -313,8 +323,8 @@ int prilldConfArgs(PrilldConf *p, int argc, char **argv){
       p->bLogJson = 1;
       continue;
     }
-    for(j=0; j<5 && strcmp(z, azWithArg[j])!=0; j++){}
-    if( j==5 ) return confBad("unknown option %s; prilld --help lists them", z);
+    for(j=0; j<6 && strcmp(z, azWithArg[j])!=0; j++){}
+    if( j==6 ) return confBad("unknown option %s; prilld --help lists them", z);
     if( i+1>=argc ) return confBad("%s needs an argument", z);
     rc = confOption(p, z, argv[++i]);
     if( rc!=PRILLD_ARGS_RUN ) return rc;

@@ -376,6 +376,7 @@ static void connFlush(PrilldConn *p){
     p->pFirst = pReq->pNext;
     if( p->pFirst==0 ) p->ppLast = &p->pFirst;
     p->nReq--;
+    prilldMetricsRequest(pReq, (i64)((uv_hrtime()-pReq->iStart)/1000));
     if( pReq->msThrottle>0 ) connMute(p, pReq->msThrottle);
     if( pReq->bNoReply ){
       prilldReqFree(pReq);
@@ -472,7 +473,7 @@ static PrilldReq *connNewReq(PrilldConn *p, const u8 *a, i64 n){
   }
   pReq->pD = p->pD;
   pReq->pConn = p;
-  pReq->iStart = p->pD->now;
+  pReq->iStart = uv_hrtime();
   *p->ppLast = pReq;
   p->ppLast = &pReq->pNext;
   p->nReq++;

@@ -2,7 +2,9 @@
 ** coordinator.c: Kafka's groups: the state machine of layer 4, its rows and
 ** its timers.
 **
-** A group is loaded when somebody asks for it and stays in memory.  An event's
+** A group is loaded when somebody asks for it and stays in memory while it has
+** members: without, the next request loads its rows anew, which SQL may have changed or
+** deleted meanwhile.  An event's
 ** actions are stores, then answers.  The stores of one event are one job; its
 ** answers, whose contents are taken at the time of the event, are sent when
 ** that has committed.  While an earlier job of the group is under way, answers
@@ -155,6 +157,8 @@ void prilldGroupForget(PrilldGroup *pGroup){
   for(pp=(PrilldGroup**)&pD->pGroups; *pp && *pp!=pGroup; pp=&(*pp)->pNext){}
   if( *pp ) *pp = pGroup->pNext;
   prilldTimerStop(&pD->timers, &pGroup->timer);
+  pD->nGroupByte -= pGroup->nByte;
+  pGroup->nByte = 0;
   while( (iReq = prillGroupPending(pGroup->g, &eAct))!=0 ){
     if( eAct ) groupRefuse((PrilldReq*)(size_t)iReq, eAct);      /* 0: the event's own, its caller answers */
   }
@@ -228,6 +232,32 @@ static int groupTake(GroupJob *p, PrillGroup *g, const PrillGroupAct *pAct){
   }
 }
 
+/* Count anew what the group keeps. */
+static void groupCount(PrilldGroup *pGroup){
+  const PrillGroup *g = pGroup->g;
+  i64 n = (i64)sizeof(*pGroup) + (i64)sizeof(*g) + 256;
+  int i, j;
+  for(i=0; i<g->nMember; i++){
+    const PrillMember *m = g->apMember[i];
+    n += (i64)sizeof(*m) + 512 + m->nAssign;
+    for(j=0; j<m->nProto; j++) n += (i64)sizeof(m->aProto[j]) + m->aProto[j].nMeta + (i64)strlen(m->aProto[j].zName);
+  }
+  pGroup->pD->nGroupByte += n - pGroup->nByte;
+  pGroup->nByte = n;
+}
+
+int prilldGroupFull(const Prilld *pD){
+  return pD->nGroupByte>pD->conf.szHeld/8;
+}
+
+void prilldGroupSweep(Prilld *pD){
+  PrilldGroup *p, *pNext;
+  for(p=(PrilldGroup*)pD->pGroups; p; p=pNext){
+    pNext = p->pNext;
+    if( p->g->nMember==0 && p->nJob==0 ) prilldGroupForget(p);
+  }
+}
+
 static void groupTimer(PrilldTimer *pTimer){
   PrillGroupEvent ev;
   memset(&ev, 0, sizeof(ev));
@@ -241,6 +271,7 @@ i16 prilldGroupEvent(PrilldGroup *pGroup, PrillGroupEvent *pEv){
   PrillGroup *g = pGroup->g;
   GroupJob *p = (GroupJob*)sqlite3_malloc64(sizeof(*p));
   int rc = SQLITE_NOMEM, i = 0, iErr;
+  i32 iGeneration = g->iGeneration;
   i64 iDue;
   if( p ){
     memset(p, 0, sizeof(*p));
@@ -261,6 +292,8 @@ i16 prilldGroupEvent(PrilldGroup *pGroup, PrillGroupEvent *pEv){
     prilldGroupForget(pGroup);
     return KE_COORDINATOR_NOT_AVAILABLE;
   }
+  if( pEv->eType!=PRILL_EV_HEARTBEAT && pEv->eType!=PRILL_EV_COMMIT ) groupCount(pGroup);
+  pD->stat.nRebalance += g->iGeneration!=iGeneration;
   iErr = g->iErr;
   iDue = prillGroupDeadline(g);
   if( iDue==PRILL_I64MAX ) prilldTimerStop(&pD->timers, &pGroup->timer);
@@ -329,8 +362,10 @@ PrilldGroup *prilldGroupGet(Prilld *pD, WireStr name, int bMake, i16 *piErr){
     return 0;
   }
   for(p=(PrilldGroup*)pD->pGroups; p; p=p->pNext){
-    if( (i32)strlen(p->g->zGroup)==name.n && memcmp(p->g->zGroup, name.z, (size_t)name.n)==0 ) return p;
+    if( (i32)strlen(p->g->zGroup)==name.n && memcmp(p->g->zGroup, name.z, (size_t)name.n)==0 ) break;
   }
+  if( p && (p->g->nMember>0 || p->nJob>0) ) return p;
+  if( p ) prilldGroupForget(p);
   z = sqlite3_mprintf("%.*s", name.n, name.z);
   if( z==0 ){
     *piErr = KE_COORDINATOR_NOT_AVAILABLE;

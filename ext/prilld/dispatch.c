@@ -198,6 +198,8 @@ void prilldReqReply(PrilldReq *p){
     return;
   }
   dispatchThrottle(p);
+  if( p->msThrottle>0 ) p->pD->stat.nThrottled++;
+  prilldMetricsAnswer(p);
   rc = prilldWireEncode(pApi->pResp, p->h.iVer, bFlex, p->pOut, &p->out);
   dispatchHold(p);
   if( rc!=SQLITE_OK ){

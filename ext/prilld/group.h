@@ -15,6 +15,7 @@ struct PrilldGroup {
   PrilldGroup *pNext;
   PrillGroup *g;
   int nJob;                 /* store jobs under way */
+  i64 nByte;                /* memory, about */
   u8 bFailed;               /* one has failed: it is to be loaded anew */
 };
 /* The group of that name: in memory, or loaded of its rows, or with bMake made.
@@ -25,6 +26,10 @@ PrilldGroup *prilldGroupGet(Prilld*, WireStr name, int bMake, i16 *piErr);
 i16 prilldGroupEvent(PrilldGroup*, PrillGroupEvent*);
 /* Drop the group from memory; who waits is told to look for it again. */
 void prilldGroupForget(PrilldGroup*);
+/* Groups keep all that they may. */
+int prilldGroupFull(const Prilld*);
+/* Drop those without members from memory. */
+void prilldGroupSweep(Prilld*);
 /* At the end: free all; requests that wait are dropped. */
 void prilldGroupsFree(Prilld*);
 /* A zero-terminated copy; NULL stays NULL. */

@@ -126,6 +126,7 @@ static void loopFinish(Prilld *p){
   prilldConnCloseAll(pLoop);
   uv_close((uv_handle_t*)&pLoop->async, 0);
   loopCloseListeners(pLoop);
+  prilldHttpStop(pLoop);
   uv_close((uv_handle_t*)&pLoop->timer, 0);
   uv_close((uv_handle_t*)&pLoop->tick, 0);
   uv_close((uv_handle_t*)&pLoop->prepare, 0);
@@ -141,6 +142,8 @@ static void loopOnTick(uv_timer_t *pTimer){
     return;
   }
   prilldConnTick(pLoop, p);
+  prilldHttpTick(pLoop, p->now);
+  prilldGroupSweep(p);
   prilldCommitted(p);
 }
 
@@ -181,45 +184,56 @@ static int loopFail(const PrilldAddr *pAddr, const char *zWhy){
   return SQLITE_ERROR;
 }
 
-static int loopBind(Prilld *p, PrilldListener *pListen, const struct sockaddr *pSock){
-  PrilldLoop *pLoop = loopOf(p);
+static int loopBind(Prilld *p, uv_tcp_t *pTcp, PrilldAddr *pAddr, const struct sockaddr *pSock, uv_connection_cb xNew){
   struct sockaddr_storage ss;
   int n = (int)sizeof(ss), rc;
   if( !loopIsLocal(pSock) && !p->conf.bInsecurePublic ){
-    return loopFail(&pListen->addr, "this address can be reached from other hosts, and clients are not authenticated;"
+    return loopFail(pAddr, "this address can be reached from other hosts, and clients are not authenticated;"
                     " add --insecure-public if that is meant");
   }
-  uv_tcp_init(&pLoop->uv, &pListen->tcp);
-  pListen->tcp.data = pListen;
-  pLoop->nListen++;
-  rc = uv_tcp_bind(&pListen->tcp, pSock, pSock->sa_family==AF_INET6 ? UV_TCP_IPV6ONLY : 0);
-  if( rc==0 ) rc = uv_listen((uv_stream_t*)&pListen->tcp, 511, loopOnConnection);
-  if( rc==0 ) rc = uv_tcp_getsockname(&pListen->tcp, (struct sockaddr*)&ss, &n);
-  if( rc!=0 ) return loopFail(&pListen->addr, uv_strerror(rc));
-  pListen->addr.iPort = ntohs(ss.ss_family==AF_INET6 ? ((struct sockaddr_in6*)&ss)->sin6_port
-                                                     : ((struct sockaddr_in*)&ss)->sin_port);
+  rc = uv_tcp_bind(pTcp, pSock, pSock->sa_family==AF_INET6 ? UV_TCP_IPV6ONLY : 0);
+  if( rc==0 ) rc = uv_listen((uv_stream_t*)pTcp, 511, xNew);
+  if( rc==0 ) rc = uv_tcp_getsockname(pTcp, (struct sockaddr*)&ss, &n);
+  if( rc!=0 ) return loopFail(pAddr, uv_strerror(rc));
+  pAddr->iPort = ntohs(ss.ss_family==AF_INET6 ? ((struct sockaddr_in6*)&ss)->sin6_port
+                                              : ((struct sockaddr_in*)&ss)->sin_port);
   return SQLITE_OK;
 }
 
-static int loopListen(Prilld *p, int i){
-  PrilldListener *pListen = &loopOf(p)->aListen[i];
+int prilldLoopListen(Prilld *p, uv_tcp_t *pTcp, PrilldAddr *pAddr, uv_connection_cb xNew){
   uv_getaddrinfo_t req;
   struct addrinfo hint;
   char zPort[8];
   int rc;
-  pListen->pD = p;
-  pListen->addr = p->conf.aListen[i];
+  uv_tcp_init(&loopOf(p)->uv, pTcp);
   memset(&hint, 0, sizeof(hint));
   hint.ai_socktype = SOCK_STREAM;
   hint.ai_flags = AI_PASSIVE;
-  sqlite3_snprintf(sizeof(zPort), zPort, "%d", pListen->addr.iPort);
-  rc = uv_getaddrinfo(&loopOf(p)->uv, &req, 0, pListen->addr.zHost[0] ? pListen->addr.zHost : 0, zPort, &hint);
-  if( rc!=0 ) return loopFail(&pListen->addr, uv_strerror(rc));
-  rc = loopBind(p, pListen, req.addrinfo->ai_addr);
+  sqlite3_snprintf(sizeof(zPort), zPort, "%d", pAddr->iPort);
+  rc = uv_getaddrinfo(&loopOf(p)->uv, &req, 0, pAddr->zHost[0] ? pAddr->zHost : 0, zPort, &hint);
+  if( rc!=0 ) return loopFail(pAddr, uv_strerror(rc));
+  rc = loopBind(p, pTcp, pAddr, req.addrinfo->ai_addr, xNew);
   uv_freeaddrinfo(req.addrinfo);
+  return rc;
+}
+
+static int loopListen(Prilld *p, int i){
+  PrilldListener *pListen = &loopOf(p)->aListen[i];
+  int rc;
+  pListen->pD = p;
+  pListen->addr = p->conf.aListen[i];
+  pListen->tcp.data = pListen;
+  loopOf(p)->nListen++;
+  rc = prilldLoopListen(p, &pListen->tcp, &pListen->addr, loopOnConnection);
   pListen->advertise = i<p->conf.nAdvertise ? p->conf.aAdvertise[i] : pListen->addr;
   if( pListen->advertise.iPort==0 ) pListen->advertise.iPort = pListen->addr.iPort;
   return rc;
+}
+
+/* An address as text, after zBefore and before zAfter. */
+static void loopAddr(int *pRc, PrillBuf *p, const char *zBefore, const PrilldAddr *pAddr, const char *zAfter){
+  prillBufPrintf(pRc, p, strchr(pAddr->zHost, ':') ? "%s[%s]:%d%s" : "%s%s:%d%s", zBefore, pAddr->zHost,
+                 pAddr->iPort, zAfter);
 }
 
 static void loopReady(Prilld *p){
@@ -227,10 +241,9 @@ static void loopReady(Prilld *p){
   PrillBuf b = {0, 0, 0};
   int i, rc = SQLITE_OK;
   for(i=0; i<pLoop->nListen; i++){
-    PrilldAddr *pAddr = &pLoop->aListen[i].addr;
-    prillBufPrintf(&rc, &b, strchr(pAddr->zHost, ':') ? "%s[%s]:%d" : "%s%s:%d", i ? ", " : "",
-                   pAddr->zHost, pAddr->iPort);
+    loopAddr(&rc, &b, i ? ", " : "", &pLoop->aListen[i].addr, "");
   }
+  if( p->conf.nMetrics ) loopAddr(&rc, &b, ", metrics on http://", &p->conf.aMetrics[0], "/metrics");
   prillBufAppend(&rc, &b, "", 1);
   prilldLog(PRILLD_LOG_INFO, "prilld %s serves %s, listening on %s", PRILL_VERSION, p->conf.zDb,
             rc==SQLITE_OK ? (char*)b.a : "?");
@@ -268,9 +281,11 @@ int prilldLoopRun(Prilld *p){
   rc = loopInit(p);
   if( rc!=SQLITE_OK ) return rc;
   prilldLoopNow(p);
-  rc = prilldStoreStart(p, &loop);
+  rc = prilldMetricsInit(p);
+  if( rc==SQLITE_OK ) rc = prilldStoreStart(p, &loop);
   if( rc==SQLITE_OK ) rc = prilldViewOpen(&p->view, p->conf.zDb);
   for(i=0; rc==SQLITE_OK && i<p->conf.nListen; i++) rc = loopListen(p, i);
+  if( rc==SQLITE_OK ) rc = prilldHttpStart(p);
   if( rc==SQLITE_OK ){
     loopWakerStart(p);
     loopReady(p);
@@ -280,6 +295,7 @@ int prilldLoopRun(Prilld *p){
   uv_run(&loop.uv, UV_RUN_DEFAULT);
   prilldGroupsFree(p);
   prilldQuotasFree(p);
+  prilldMetricsFree(p);
   prilldReqFreeDead(p);
   prilldViewClose(&p->view);
   prilldStoreClosed(p);

@@ -1,5 +1,5 @@
 /*
-** loop.h: what loop.c, conn.c, store_thread.c and main.c share, all of whom
+** loop.h: what loop.c, conn.c, http.c, store_thread.c and main.c share, all of whom
 ** know libuv.
 */
 #ifndef PRILLD_LOOP_H
@@ -34,6 +34,9 @@ struct PrilldLoop {
   i64 nGraceSeen;
   i64 iPressure;            /* ms: since when memory is short, or 0 */
   u8 bResuming;
+  uv_tcp_t http;            /* the listener of http.c; data NULL: none */
+  void *pHttp;              /* its connections */
+  int nHttp;
   u8 *aScratch;             /* what all connections read into */
   i64 iStop;                /* when draining ends */
   /* The waker: a thread that sleeps until anybody commits. */
@@ -48,6 +51,13 @@ struct PrilldLoop {
 /* loop.c */
 int prilldLoopRun(Prilld*);                   /* until it is told to stop */
 void prilldLoopNow(Prilld*);
+/* Listen, where that is allowed; the port that it got is set.  The handle is to be
+** closed in any case. */
+int prilldLoopListen(Prilld*, uv_tcp_t*, PrilldAddr*, uv_connection_cb);
+/* http.c */
+int prilldHttpStart(Prilld*);                 /* where metrics.listener is set */
+void prilldHttpTick(PrilldLoop*, i64 now);
+void prilldHttpStop(PrilldLoop*);
 /* conn.c */
 void prilldConnAccept(PrilldListener*);
 void prilldConnTick(PrilldLoop*, Prilld*);    /* close those idle for too long, or that hold memory others need */

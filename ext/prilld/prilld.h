@@ -6,7 +6,7 @@
 ** THREAD (store_thread.c) owns the writing connection; work goes to it as jobs
 ** and comes back as jobs done.  Nothing else is shared.
 **
-** Only loop.c, conn.c, store_thread.c and main.c know libuv.  The rest does
+** Only loop.c, conn.c, http.c, store_thread.c and main.c know libuv.  The rest does
 ** no I/O of its own: it is given requests, the time and jobs done, and gives
 ** answers, timers and jobs.
 **
@@ -52,7 +52,8 @@ struct PrilldConf {
   u8 bListenArg, bAdvertiseArg;   /* set on the command line */
   PrilldAddr aListen[PRILLD_MX_LISTEN];
   PrilldAddr aAdvertise[PRILLD_MX_LISTEN];   /* zHost "" : as it listens */
-  int nListen, nAdvertise;
+  PrilldAddr aMetrics[PRILLD_MX_LISTEN];     /* --metrics: the first is served */
+  int nListen, nAdvertise, nMetrics;
   int bInsecurePublic;
   int eLog;                 /* PRILLD_LOG_*: least level printed */
   int bLogJson;
@@ -167,13 +168,27 @@ struct PrilldJob {
   int rc;
   char *zErr;               /* freed after xDone */
 };
+/* metrics.c: a histogram of microseconds. */
+#define PRILLD_NBUCKET 17
+typedef struct PrilldHist PrilldHist;
+struct PrilldHist { i64 an[PRILLD_NBUCKET]; i64 n, us; };
+void prilldHistAdd(PrilldHist*, i64 us);
+
+typedef struct PrilldWriterStat PrilldWriterStat;
+struct PrilldWriterStat {
+  PrilldHist commit;        /* transactions, from the lock to the end of COMMIT */
+  i64 nFail;                /* of these, failed */
+  i64 nJob, nWaited;        /* jobs; turns that waited over a second */
+  i64 usWait;               /* waited for the lock, in all */
+  i64 nUpkeep, nUpkeepFail; /* steps of upkeep */
+};
 struct PrilldWriter {
   sqlite3 *db;
   PrillConn *pConn;
   PrillStore *pStore;
-  i64 nTurn, nJob, nWaited; /* transactions, jobs, turns that waited over a second */
-  i64 nUpkeep, nUpkeepFail; /* steps of upkeep */
+  PrilldWriterStat stat;
 };
+void prilldStoreStat(Prilld*, PrilldWriterStat*);         /* as of the last turn */
 void prilldSubmit(Prilld*, PrilldJob*);
 
 /* lock.c: the lock of the store whose log directory is zDir, for as long as
@@ -183,6 +198,17 @@ void prilldLockFree(int *pFd);                /* -1 is harmless */
 
 /* notify.c: "READY=1" and such, to systemd. */
 void prilldNotify(const char*);
+
+/**************************************************************************
+** metrics.c
+*/
+#define PRILLD_NERROR 130
+typedef struct PrilldMetrics PrilldMetrics;
+int prilldMetricsInit(Prilld*);
+void prilldMetricsFree(Prilld*);
+void prilldMetricsRequest(PrilldReq*, i64 us);     /* answered, so long after it came */
+void prilldMetricsAnswer(PrilldReq*);              /* count the errors in pOut */
+int prilldMetricsPage(Prilld*, PrillBuf*);         /* the page, appended */
 
 /**************************************************************************
 ** quota.c
@@ -231,7 +257,7 @@ struct PrilldReq {
   void *pState;             /* the handler's own, in the arena */
   PrillBuf data;            /* bytes that out refers to */
   void (*xGone)(PrilldReq*);    /* the connection has closed: let go; then it is freed */
-  i64 iStart;               /* ms, when it came */
+  u64 iStart;               /* ns, when it came */
   i64 nHeld;                /* bytes of memory, as counted */
   i64 msThrottle;           /* its client is to wait, once it is answered */
 };
@@ -321,6 +347,7 @@ int prilldLeaderEpochEnd(PrillPart*, i32 iEpoch, i32 *piEpoch, i64 *piEnd);
 typedef struct PrilldStat PrilldStat;
 struct PrilldStat {
   i64 nConn, nConnAll, nConnRefused, nConnEvicted, nReq, nReqError, nByteIn, nByteOut, nFetchWait, nProduceByte;
+  i64 nRecord, nThrottled, nRebalance;
 };
 struct Prilld {
   PrilldConf conf;
@@ -330,8 +357,10 @@ struct Prilld {
   PrilldReq *pDead;         /* requests to be freed, linked by pNext */
   i64 now;                  /* ms, monotonic; set before anything is called */
   i64 nHeld;                /* bytes that connections and requests hold */
+  i64 nGroupByte;           /* bytes that groups keep */
   i64 mxConn;               /* connections there are files for */
   PrilldQuotas *pQuotas;    /* quota.c's */
+  PrilldMetrics *pMetrics;  /* metrics.c's */
   PrilldStat stat;
   void *pGroups;            /* coordinator.c's */
   void *pLoop;              /* loop.c's */

@@ -48,6 +48,7 @@ struct StoreThread {
   uv_async_t async;         /* jobs are done */
   PrilldJob *pIn, **ppIn;   /* submitted, under the mutex */
   PrilldJob *pDone, **ppDone;
+  PrilldWriterStat stat;    /* a copy for the loop, under the mutex */
   u8 bStop;                 /* under the mutex */
   u8 bRunning;
   u8 eFlush;                /* as synchronous was set for */
@@ -123,8 +124,9 @@ static void storeTurn(StoreThread *p, PrilldJob *pList){
   u64 t0 = uv_hrtime(), t1;
   int rc = storeBegin(p);
   t1 = uv_hrtime();
+  p->w.stat.usWait += (i64)((t1-t0)/1000);
   if( t1-t0>1000000000u ){
-    p->w.nWaited++;
+    p->w.stat.nWaited++;
     prilldLog(PRILLD_LOG_WARN, "waited %lld ms for the write lock: another process holds it in a long transaction",
               (i64)((t1-t0)/1000000u));
   }
@@ -132,6 +134,7 @@ static void storeTurn(StoreThread *p, PrilldJob *pList){
   if( rc==SQLITE_OK ) rc = sqlite3_exec(p->w.db, "COMMIT", 0, 0, 0);
   if( rc!=SQLITE_OK ){
     char *z = storeErr(p, rc);
+    p->w.stat.nFail++;
     prilldLog(PRILLD_LOG_ERROR, "a transaction failed: %s", z ? z : "out of memory");
     storeRollback(p);
     for(pJob=pList; pJob; pJob=pJob->pNext){
@@ -140,7 +143,7 @@ static void storeTurn(StoreThread *p, PrilldJob *pList){
     }
     sqlite3_free(z);
   }
-  p->w.nTurn++;
+  prilldHistAdd(&p->w.stat.commit, (i64)((uv_hrtime()-t1)/1000));
   storeLevel(p);
   p->iUpkeep = PRILL_MIN(p->iUpkeep, uv_hrtime() + storeNs(STORE_UPKEEP_MS));
 }
@@ -151,10 +154,10 @@ static void storeUpkeep(StoreThread *p){
   int nLeft = 0;
   int rc = prillTrimMaintain(p->w.pStore, &nLeft);
   t1 = uv_hrtime();
-  p->w.nUpkeep++;
+  p->w.stat.nUpkeep++;
   if( rc!=SQLITE_OK ){
     char *z = storeErr(p, rc);
-    p->w.nUpkeepFail++;
+    p->w.stat.nUpkeepFail++;
     prilldLog(PRILLD_LOG_ERROR, "upkeep failed and will be tried again: %s", z ? z : "out of memory");
     sqlite3_free(z);
     storeRollback(p);
@@ -192,6 +195,7 @@ static PrilldJob *storeTake(StoreThread *p){
     storeUpkeep(p);
     uv_async_send(&p->async);
     uv_mutex_lock(&p->mutex);
+    p->stat = p->w.stat;
     if( p->pIn ) break;                     /* I4 */
   }
   pList = pJob = p->pIn;
@@ -210,13 +214,14 @@ static void storeMain(void *pArg){
   PrilldJob *pList, *pJob;
   while( (pList = storeTake(p))!=0 ){
     for(pJob=pList; pJob; pJob=pJob->pNext){
-      p->w.nJob++;
+      p->w.stat.nJob++;
       if( pJob->xPrepare ) pJob->xPrepare(pJob, &p->w);
     }
     storeTurn(p, pList);
     uv_mutex_lock(&p->mutex);
     *p->ppDone = pList;
     while( *p->ppDone ) p->ppDone = &(*p->ppDone)->pNext;
+    p->stat = p->w.stat;
     uv_mutex_unlock(&p->mutex);
     uv_async_send(&p->async);
   }
@@ -240,6 +245,13 @@ static void storeReport(StoreThread *p){
     sqlite3_free(zErr);
   }
   prilldCommitted(p->pD);
+}
+
+void prilldStoreStat(Prilld *pD, PrilldWriterStat *pStat){
+  StoreThread *p = (StoreThread*)pD->pStoreThread;
+  uv_mutex_lock(&p->mutex);
+  *pStat = p->stat;
+  uv_mutex_unlock(&p->mutex);
 }
 
 static void storeAsync(uv_async_t *pAsync){
