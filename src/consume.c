@@ -15,7 +15,7 @@
 **       answered by looking anew from the position, and told if that fails too.
 **   I3  The position moves only past records given, and at the scan's end.
 */
-#include "prillInt.h"
+#include "prillPoll.h"
 
 struct prill_reader {
   PrillConn *pConn;         /* referenced; NULL: opening failed */
@@ -130,18 +130,17 @@ static int readerOpenScan(prill_reader *p){
   return rc;
 }
 
-/* Decode the headers of *pRec into p->aHeader: SQLITE_ROW. */
-static int readerHeaders(prill_reader *p, const PrillRecord *pRec){
+int prillConsumeHeaders(const PrillRecord *pRec, prill_record *pOut, prill_header **paHeader, int *pnAlloc){
   const u8 *a = pRec->pHdr, *aEnd = pRec->pHdr + pRec->nHdrByte;
   int i;
-  if( pRec->nHdr>p->nHeaderAlloc ){
-    prill_header *aNew = (prill_header*)sqlite3_realloc64(p->aHeader, sizeof(*aNew)*(u64)pRec->nHdr);
+  if( pRec->nHdr>*pnAlloc ){
+    prill_header *aNew = (prill_header*)sqlite3_realloc64(*paHeader, sizeof(*aNew)*(u64)pRec->nHdr);
     if( aNew==0 ) return SQLITE_NOMEM;
-    p->aHeader = aNew;
-    p->nHeaderAlloc = pRec->nHdr;
+    *paHeader = aNew;
+    *pnAlloc = pRec->nHdr;
   }
   for(i=0; i<pRec->nHdr; i++){                    /* checked by prillRecordDecode */
-    prill_header *h = &p->aHeader[i];
+    prill_header *h = &(*paHeader)[i];
     i64 n = 0;
     a += prillVarintGet(a, aEnd, &n);
     h->zName = (const char*)a;
@@ -152,8 +151,8 @@ static int readerHeaders(prill_reader *p, const PrillRecord *pRec){
     h->nValue = n>=0 ? (int)n : 0;
     a += n>=0 ? n : 0;
   }
-  p->rec.aHeader = p->aHeader;
-  p->rec.nHeader = pRec->nHdr;
+  pOut->aHeader = *paHeader;
+  pOut->nHeader = pRec->nHdr;
   return SQLITE_ROW;
 }
 
@@ -176,7 +175,7 @@ static int readerStep(prill_reader *p, int rc, PrillRecord *pRec, const prill_re
   for(;;){
     if( p->pScan ){
       if( rc==SQLITE_ROW && pRec->nHdr ){
-        rc = readerHeaders(p, pRec);
+        rc = prillConsumeHeaders(pRec, &p->rec, &p->aHeader, &p->nHeaderAlloc);
         if( rc!=SQLITE_ROW ) p->iNext = pRec->iOff;                         /* I3 */
       }
       if( rc==SQLITE_ROW ){

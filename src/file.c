@@ -206,6 +206,91 @@ int prillFileOpen(
   return rc;
 }
 
+/* Open a file that exists for its locks. */
+static int fileForLock(sqlite3_vfs *pVfs, const char *zPath, PrillFile **pp){
+  PrillFile *p = sqlite3_malloc64(sizeof(*p) + (sqlite3_uint64)pVfs->szOsFile);
+  int out = 0;
+  int rc;
+  *pp = 0;
+  if( p==0 ) return SQLITE_NOMEM;
+  memset(p, 0, sizeof(*p) + (size_t)pVfs->szOsFile);
+  p->pVfs = pVfs;
+  p->pFd = (sqlite3_file*)&p[1];
+  p->zPath = (char*)sqlite3_create_filename(zPath, "", "", 0, 0);
+  if( p->zPath==0 ){
+    sqlite3_free(p);
+    return SQLITE_NOMEM;
+  }
+  rc = pVfs->xOpen(pVfs, p->zPath, p->pFd, SQLITE_OPEN_READWRITE|SQLITE_OPEN_MAIN_DB, &out);
+  if( rc!=SQLITE_OK ){
+    prillFileClose(p);
+    p = 0;
+  }
+  *pp = p;
+  return rc;
+}
+
+/*
+** Make a file and hold it: until prillFileClose, or the end of the process,
+** however that comes, prillFileHeld says so to everybody else.  The VFS's locks
+** serve, those of a database file; on unix they are the kernel's and the
+** process's own: a child that was forked has none of them.
+**
+**   SQLITE_OK           held
+**   SQLITE_CONSTRAINT   the file was there already
+**   SQLITE_BUSY, ...    not held, and no file of that name left behind
+*/
+int prillFileHold(sqlite3_vfs *pVfs, const char *zPath, const char *zDb, PrillFile **pp){
+  int rc = prillFileOpen(pVfs, zPath, PRILL_OPEN_NEW, zDb, pp);
+  if( rc!=SQLITE_OK ) return rc;
+  prillFileClose(*pp);                    /* before it is locked: to close it would unlock it */
+  rc = fileForLock(pVfs, zPath, pp);
+  if( rc==SQLITE_OK ) rc = (*pp)->pFd->pMethods->xLock((*pp)->pFd, SQLITE_LOCK_SHARED);
+  if( rc==SQLITE_OK ) rc = (*pp)->pFd->pMethods->xLock((*pp)->pFd, SQLITE_LOCK_RESERVED);
+  if( rc!=SQLITE_OK ){
+    prillFileClose(*pp);
+    *pp = 0;
+    (void)prillFileDelete(pVfs, zPath, 0);
+  }
+  return rc;
+}
+
+/* Does anybody hold the file, another handle of this process included?  Nobody
+** holds one that is missing.  An error leaves *pbHeld 1. */
+int prillFileHeld(sqlite3_vfs *pVfs, const char *zPath, int *pbHeld){
+  PrillFile *p = 0;
+  int bThere = 1;
+  int rc = fileForLock(pVfs, zPath, &p);
+  *pbHeld = 1;
+  if( rc==SQLITE_OK ) rc = p->pFd->pMethods->xCheckReservedLock(p->pFd, pbHeld);
+  prillFileClose(p);
+  if( (rc&0xff)==SQLITE_CANTOPEN ){
+    rc = fileThere(pVfs, zPath, &bThere);
+    if( rc==SQLITE_OK ) *pbHeld = bThere!=0;
+  }
+  if( rc!=SQLITE_OK ) *pbHeld = 1;
+  return rc;
+}
+
+/* This process: its number, and in zOut that with the program's name. */
+i64 prillFileProcess(char zOut[48]){
+  i64 iPid = (i64)getpid();
+  char zName[17];
+  ssize_t n = 0;
+  int fd;
+  if( zOut==0 ) return iPid;
+  fd = open("/proc/self/comm", O_RDONLY|O_CLOEXEC);
+  if( fd>=0 ){
+    n = read(fd, zName, sizeof(zName)-1);
+    close(fd);
+  }
+  if( n>0 && zName[n-1]=='\n' ) n--;
+  zName[PRILL_MAX(n, 0)] = 0;
+  if( !prillUtf8((const u8*)zName, PRILL_MAX(n, 0)) ) zName[0] = 0;
+  sqlite3_snprintf(48, zOut, "%lld%s%s", iPid, zName[0] ? " " : "", zName);
+  return iPid;
+}
+
 /*
 ** Close and free.  SQLITE_OK, or the VFS's error: the file is closed and
 ** freed all the same.

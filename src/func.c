@@ -277,6 +277,7 @@ static const PrillFunc *funcList(int iFile, int *pn){
     case 1:  return prillFuncWait(pn);
     case 2:  return prillFuncCapture(pn);
     case 3:  return prillFuncQueue(pn);
+    case 4:  return prillFuncConsumer(pn);
     default: return 0;
   }
 }

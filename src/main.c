@@ -44,7 +44,7 @@ static int mainIsThere(sqlite3 *db, int *pbThere){
 static void mainUnregister(sqlite3 *db){
   static const char *const azModule[] = {
     "prill_store", "topic", "follow", "prill_records", "prill_topics", "prill_partitions", "prill_segments",
-    "prill_batches", "prill_config", "prill_hot", "queue", "prill_groups", "prill_members", "prill_offsets"
+    "prill_batches", "prill_config", "prill_hot", "queue", "consumer", "prill_groups", "prill_members", "prill_offsets"
   };
   size_t i;
   for(i=0; i<sizeof(azModule)/sizeof(azModule[0]); i++){
@@ -67,6 +67,7 @@ static int mainRegister(sqlite3 *db){
   if( rc==SQLITE_OK ) rc = prillVtabTopicInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabHotInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabQueueInit(p);
+  if( rc==SQLITE_OK ) rc = prillVtabConsumerInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabFollowInit(p);
   if( rc==SQLITE_OK ) rc = prillVtabAdminInit(p);
   if( rc!=SQLITE_OK ) mainUnregister(db);

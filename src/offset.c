@@ -42,36 +42,38 @@ static int offsetRun(PrillStore *p, const char *zSql, const char *zGroup, const 
 int prillOffsetPut(
   PrillStore *p, const char *zGroup, PrillPart *pPart, i64 iOff, i64 iEpoch, const char *zMeta, i64 nMeta
 ){
-  sqlite3_stmt *pStmt = 0;
-  int rc = offsetPrepare(p, &pStmt, "INSERT OR REPLACE INTO \"%w\".prill_store_offset(grp, pid, off, epoch, meta, at)"
-                         " VALUES(?1,?2,?3,?4,?5,?6)", zGroup, 0);
-  if( rc==SQLITE_OK ){
-    sqlite3_bind_int(pStmt, 2, pPart->iPid);
-    sqlite3_bind_int64(pStmt, 3, iOff);
-    sqlite3_bind_int64(pStmt, 4, iEpoch);
-    if( zMeta ) sqlite3_bind_text(pStmt, 5, zMeta, (int)nMeta, SQLITE_STATIC);
-    sqlite3_bind_int64(pStmt, 6, prillNow(p->pVfs));
-    sqlite3_step(pStmt);
-  }
-  return offsetDone(p, pStmt, rc);
+  int rc = SQLITE_OK;
+  sqlite3_stmt *pStmt = prillStoreStmt(p, STMT_PUT_OFFSET, &rc);
+  if( pStmt==0 ) return rc;
+  sqlite3_bind_text(pStmt, 1, zGroup, -1, SQLITE_STATIC);
+  sqlite3_bind_int(pStmt, 2, pPart->iPid);
+  sqlite3_bind_int64(pStmt, 3, iOff);
+  sqlite3_bind_int64(pStmt, 4, iEpoch);
+  if( zMeta ) sqlite3_bind_text(pStmt, 5, zMeta, (int)nMeta, SQLITE_STATIC); else sqlite3_bind_null(pStmt, 5);
+  sqlite3_bind_int64(pStmt, 6, prillNow(p->pVfs));
+  sqlite3_step(pStmt);
+  prillStoreDone(p, pStmt, &rc);
+  sqlite3_clear_bindings(pStmt);
+  return rc;
 }
 
 int prillOffsetGet(
   PrillStore *p, const char *zGroup, PrillPart *pPart, i64 *piOff, i64 *piEpoch, PrillBuf *pMeta
 ){
-  sqlite3_stmt *pStmt = 0;
-  int rc = offsetPrepare(p, &pStmt, "SELECT off, epoch, meta FROM \"%w\".prill_store_offset WHERE grp=?1 AND pid=?2",
-                         zGroup, 0);
+  int rc = SQLITE_OK;
+  sqlite3_stmt *pStmt = prillStoreStmt(p, STMT_OFFSET, &rc);
   *piOff = *piEpoch = -1;
-  if( rc==SQLITE_OK ){
-    sqlite3_bind_int(pStmt, 2, pPart->iPid);
-    if( sqlite3_step(pStmt)==SQLITE_ROW ){
-      *piOff = sqlite3_column_int64(pStmt, 0);
-      *piEpoch = sqlite3_column_int64(pStmt, 1);
-      prillBufAppend(&rc, pMeta, sqlite3_column_text(pStmt, 2), sqlite3_column_bytes(pStmt, 2));
-    }
+  if( pStmt==0 ) return rc;
+  sqlite3_bind_text(pStmt, 1, zGroup, -1, SQLITE_STATIC);
+  sqlite3_bind_int(pStmt, 2, pPart->iPid);
+  if( sqlite3_step(pStmt)==SQLITE_ROW ){
+    *piOff = sqlite3_column_int64(pStmt, 0);
+    *piEpoch = sqlite3_column_int64(pStmt, 1);
+    if( pMeta ) prillBufAppend(&rc, pMeta, sqlite3_column_text(pStmt, 2), sqlite3_column_bytes(pStmt, 2));
   }
-  return offsetDone(p, pStmt, rc);
+  prillStoreDone(p, pStmt, &rc);
+  sqlite3_clear_bindings(pStmt);
+  return rc;
 }
 
 int prillOffsetDelete(PrillStore *p, const char *zGroup, PrillPart *pPart){
@@ -134,11 +136,14 @@ int prillMemberRowPut(PrillStore *p, const char *zGroup, const char *zMember, i6
 }
 
 int prillMemberRowDelete(PrillStore *p, const char *zGroup, const char *zMember){
-  return offsetRun(p, "DELETE FROM \"%w\".prill_store_member WHERE grp=?1 AND member=?2", zGroup, zMember);
+  int rc = offsetRun(p, "DELETE FROM \"%w\".prill_store_member WHERE grp=?1 AND member=?2", zGroup, zMember);
+  if( rc!=SQLITE_OK ) return rc;
+  return offsetRun(p, "DELETE FROM \"%w\".prill_store_position WHERE grp=?1 AND member=?2", zGroup, zMember);
 }
 
 int prillGroupRowDelete(PrillStore *p, const char *zGroup){
   int rc = offsetRun(p, "DELETE FROM \"%w\".prill_store_member WHERE grp=?1", zGroup, 0);
+  if( rc==SQLITE_OK ) rc = offsetRun(p, "DELETE FROM \"%w\".prill_store_position WHERE grp=?1", zGroup, 0);
   if( rc==SQLITE_OK ) rc = offsetRun(p, "DELETE FROM \"%w\".prill_store_share WHERE grp=?1", zGroup, 0);
   if( rc==SQLITE_OK ) rc = offsetRun(p, "DELETE FROM \"%w\".prill_store_offset WHERE grp=?1", zGroup, 0);
   if( rc==SQLITE_OK ) rc = offsetRun(p, "DELETE FROM \"%w\".prill_store_group WHERE grp=?1", zGroup, 0);

@@ -25,6 +25,8 @@
 **                        _buffered, _identity, _errmsg, _close
 **    Reading             prill_reader_open, _next, _wait, _seek, _seek_time,
 **                        _position, _errmsg, _close
+**    Consumer groups     prill_consumer_open, _poll, _commit, _commit_to,
+**                        _seek, _errmsg, _close
 **
 ** doc/example_produce.c and doc/example_follow.c use most of it.
 */
@@ -84,7 +86,8 @@ PRILL_API int sqlite3_prill_init(sqlite3 *db, char **pzErrMsg,
 ** function gives the reason in words.
 **
 **   PRILL_FENCED      a producer of the same name was opened after this one
-**                     (Kafka: PRODUCER_FENCED, KIP-98).  Only closing is left
+**                     (Kafka: PRODUCER_FENCED, KIP-98): only closing is left.
+**                     Of a consumer: it is no member of its group any more
 **   PRILL_EXPIRED     the store no longer knows this producer: it produced
 **                     nothing for producer.id.expiration.ms, or too many others
 **                     did since.  Only closing is left; open it again
@@ -412,6 +415,124 @@ PRILL_API const char *prill_reader_errmsg(prill_reader*);
 
 /* CAPI: Close a reader.  NULL is harmless. */
 PRILL_API void prill_reader_close(prill_reader*);
+
+/*
+** CAPI: Consumer groups
+**
+** A consumer is a member of a group, whose members share the partitions of the
+** topics they subscribe to: each partition is read by one of them.  A table
+** USING consumer is another, and both may be in one group.
+**
+** prill_consumer_poll() gives a record a call.  prill_consumer_commit() says
+** how far the group has come: past all that was given.  A consumer that ends
+** or dies leaves its partitions to the others, who go on from what was
+** committed: what had been given and not committed is given again.
+**
+** INSIDE A TRANSACTION OF THE CALLER polling and committing are part of it:
+** with ROLLBACK, records given in it are given again, and the offsets
+** committed in it are not.  So what the transaction does with records happens
+** exactly once:
+**
+**     BEGIN IMMEDIATE; poll, INSERT ... as often as wanted; commit; COMMIT
+**
+** A poll there takes the write lock and does not wait.  OUTSIDE, polling is
+** reading; now and then it writes, when members come and go, and once in a
+** quarter of max.poll.interval.ms.
+**
+** LIVENESS.  While the consumer is open it holds a file in the log directory,
+** app.db-log/member-..., and the others notice within a second when its
+** process has died.  Whoever does not poll for max.poll.interval.ms is put out
+** of the group when another member polls: its next poll or commit is
+** PRILL_FENCED, and the poll after that joins anew.
+**
+** Thread rule: as the connection: one thread at a time.
+*/
+typedef struct prill_consumer prill_consumer;
+
+/*
+** CAPI: Open a consumer
+**
+** zSchema: NULL is main.  azOption: names and values in turn, ended by NULL:
+**
+**   group                 1 to 249 bytes; also called group.id.  Must be given
+**   topics                names, or patterns as GLOB has them, with commas
+**                         between them.  Must be given
+**   assignor              cooperative-sticky (default), sticky, range or
+**                         roundrobin; the same for all members
+**   auto.offset.reset     where to begin without a committed offset, or when it
+**                         is not in the log: earliest (default), latest, none
+**   max.poll.records      records a poll looks for at once; 500
+**   max.poll.interval.ms  300000
+**   group.instance.id     a static member: when it dies, its partitions wait for
+**                         it for session.timeout.ms; a second one of the same
+**                         id takes the first one's place, which is PRILL_FENCED
+**   session.timeout.ms    45000
+**   enable.auto.commit    false (default), or true: looking for more commits
+**                         what was given before, and so does closing
+**   client.id             shown in prill_members; consumer
+**
+** Joins the group, in a transaction of its own or in the caller's.
+**
+** Result: SQLITE_OK; SQLITE_ERROR for an option that is not allowed, a topic or
+** schema that does not exist, a group of other kind or assignor, or a
+** connection without prill; SQLITE_BUSY; SQLITE_NOMEM; errors of reading and
+** writing.  *pp is a consumer even then, to ask prill_consumer_errmsg() why,
+** unless memory for it could not be had.  In all cases pass it to
+** prill_consumer_close().
+**
+** sqlite3_close() of the connection is SQLITE_BUSY while it is open.
+*/
+PRILL_API int prill_consumer_open(sqlite3 *db, const char *zSchema, const char *const *azOption,
+                                  prill_consumer **pp);
+
+/*
+** CAPI: The next record
+**
+** SQLITE_ROW and *ppRecord, good until the consumer's next call; SQLITE_DONE:
+** nothing came within ms milliseconds (0: look and return; negative: wait for
+** ever), or the caller has a transaction or a statement open, in which nothing
+** may wait; else an error:
+**
+**   PRILL_FENCED         no member any more, see above
+**   PRILL_OFFSET_RANGE   auto.offset.reset=none and no offset to begin from
+**   SQLITE_BUSY          inside a transaction, or when ms is 0
+**   SQLITE_INTERRUPT     sqlite3_interrupt() was called while it waited
+**   SQLITE_CORRUPT_VTAB and others of reading and writing
+**
+** An error leaves the consumer where it was.
+*/
+PRILL_API int prill_consumer_poll(prill_consumer*, int ms, const prill_record **ppRecord);
+
+/*
+** CAPI: Commit
+**
+** Commit past the last record given of each partition.  *pnMoved, if not NULL:
+** partitions whose offset moved.  SQLITE_OK; PRILL_FENCED; SQLITE_BUSY; others
+** of writing.  Outside a transaction it is durable as any COMMIT is.
+*/
+PRILL_API int prill_consumer_commit(prill_consumer*, int *pnMoved);
+
+/* CAPI: Commit one partition, to iOffset: the next record wanted of it, at most
+** the one after the last given.  For callers whose records are not done in
+** order.  As prill_consumer_commit(); PRILL_NO_TOPIC: not its partition;
+** PRILL_OFFSET_RANGE. */
+PRILL_API int prill_consumer_commit_to(prill_consumer*, const char *zTopic, int iPartition,
+                                       sqlite3_int64 iOffset);
+
+/* CAPI: Go to an offset of a partition it has: the next record given of it will
+** be that one, and prill_consumer_commit() commits it.  Inside a transaction
+** ROLLBACK takes it back.  PRILL_NO_TOPIC: not its partition; PRILL_OFFSET_RANGE:
+** not in the log. */
+PRILL_API int prill_consumer_seek(prill_consumer*, const char *zTopic, int iPartition, sqlite3_int64 iOffset);
+
+/* CAPI: Why the last call failed.  Belongs to the consumer, good until its next
+** call; never NULL. */
+PRILL_API const char *prill_consumer_errmsg(prill_consumer*);
+
+/* CAPI: Leave the group and free the consumer.  The result is that of leaving;
+** if it is not SQLITE_OK the others notice within a second all the same.  NULL
+** is harmless. */
+PRILL_API int prill_consumer_close(prill_consumer*);
 
 #ifdef __cplusplus
 }

@@ -386,7 +386,7 @@ int prillTargetState(const PrillGroup*);
 ** prill_store takes part in; reading goes by the snapshot of the last refresh.
 **
 ** A committed offset is the next to be read.  Get: *piOff -1 when there is
-** none; the metadata is appended to *pMeta.  Each: xRow for every offset of a
+** none; the metadata is appended to *pMeta, which may be NULL.  Each: xRow for every offset of a
 ** group whose partition exists; other than SQLITE_OK ends it. */
 int prillOffsetPut(PrillStore*, const char *zGroup, PrillPart*, i64 iOff, i64 iEpoch, const char *zMeta, i64 nMeta);
 int prillOffsetGet(PrillStore*, const char *zGroup, PrillPart*, i64 *piOff, i64 *piEpoch, PrillBuf *pMeta);
@@ -412,6 +412,13 @@ int prillGroupRowNames(PrillStore*, PrillBuf *pBuf);
 ** members, unless the group has none.  Damaged: the error text for such rows. */
 int prillMemberOpen(PrillStore*, const char *zGroup, int eKind, PrillGroup **pp);
 int prillMemberEvent(PrillStore*, PrillGroup*, const PrillGroupEvent*);
+/* Open for a member of SQL that joins or is in it: made when there is none, taken
+** over when Kafka's clients have left it; it knows azTopic.  Errors have a text. */
+int prillMemberEnter(PrillStore*, const char *zGroup, const char *const *azTopic, int nTopic, PrillGroup **pp);
+/* The file a member holds while its process lives: sqlite3_mprintf text, or NULL
+** (no directory, no UUID at the id's end, no memory). */
+char *prillMemberPath(PrillStore*, const char *zMember);
+int prillMemberSweep(PrillStore*, PrillGroup*, const char *zSelf, int nLook, int bTell, int *pnDead);
 int prillMemberNone(PrillStore*, const char *zGroup, const char *zWhat);
 int prillMemberDamaged(PrillStore*, const char *zGroup, int rc);
 

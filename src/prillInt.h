@@ -364,6 +364,11 @@ int prillFileDelete(sqlite3_vfs*, const char *zPath, int bSync);  /* missing is 
 int prillFileMkdir(sqlite3_vfs*, const char *zDir, const char *zDb, int bSync);
 int prillFileSyncDir(sqlite3_vfs*, const char *zDir);   /* its entries */
 int prillFileRmdir(sqlite3_vfs*, const char *zDir);     /* not empty is OK */
+/* Make a file and hold it until prillFileClose or the process's end; is one held? */
+int prillFileHold(sqlite3_vfs*, const char *zPath, const char *zDb, PrillFile **pp);
+int prillFileHeld(sqlite3_vfs*, const char *zPath, int *pbHeld);
+/* This process's number; zOut, which may be NULL: with the program's name. */
+i64 prillFileProcess(char zOut[48]);
 /* A second name for a file; SQLITE_NOTFOUND where there are no hard links. */
 int prillFileLink(sqlite3_vfs*, const char *zFrom, const char *zTo);
 /* The kernel's boot id, 36 characters, or "unknown".  A test sets it with

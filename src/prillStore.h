@@ -35,7 +35,8 @@ enum {
   STMT_STATE, STMT_TOPICS, STMT_PARTS, STMT_PART, STMT_SEGS, STMT_TAIL, STMT_FRAME0,
   STMT_INDEX, STMT_PUT_FRAME, STMT_PUT_PART, STMT_PUT_SEG, STMT_PUT_INDEX, STMT_DEL_INDEX,
   STMT_PUT_TRASH, STMT_SET_STATE, STMT_PUT_GAP, STMT_KEYS, STMT_PUT_KEY, STMT_DEL_KEY,
-  STMT_PRODUCER, STMT_PUT_PRODUCER, STMT_N
+  STMT_PRODUCER, STMT_PUT_PRODUCER,
+  STMT_GROUP, STMT_POSITION, STMT_PUT_POSITION, STMT_POLLED, STMT_OFFSET, STMT_PUT_OFFSET, STMT_N
 };
 
 struct PrillConn {
@@ -178,6 +179,17 @@ struct PrillTopic {
   PrillSeen *pSeen;       /* where reads of it are noted, once there was one */
 };
 
+/* Who wants to know how the open transaction ends: called once, then off the list
+** (stage.c). */
+typedef struct PrillWatch PrillWatch;
+struct PrillWatch {
+  PrillWatch *pNext;
+  PrillStore *pStore;     /* on whose list, or NULL */
+  void (*xEnd)(PrillWatch*, int bCommit);
+};
+void prillWatch(PrillStore*, PrillWatch*);      /* xEnd is set; twice is harmless */
+void prillWatchEnd(PrillWatch*);                /* not any more */
+
 #define PRILL_NSHARE 40   /* a tail is smaller than 2^40 bytes */
 struct PrillStore {
   PrillConn *pConn;
@@ -223,6 +235,7 @@ struct PrillStore {
   u8 bTailOff;            /* a reader pins the WAL: write directly */
   PrillStage *pStage;     /* the open transaction, or NULL (stage.c) */
   i64 iCut;               /* counts rollbacks */
+  i64 iMark;              /* counts savepoints */
   PrillStage *pSpare;     /* the last stage, empty, for the next transaction */
   PrillWrite *pSpareWrite;/* and some writes, linked by pNext */
   int nSpareWrite;
@@ -233,6 +246,7 @@ struct PrillStore {
   i64 nFailed;            /* failed appends, for prill_debug() */
   PrillWake *pWake;       /* the connection's, once asked for (wake.c) */
   u8 bTouched;            /* xCommit wakes, whatever was staged */
+  PrillWatch *pWatches;
   i64 iTxn;               /* counts stages: tells one transaction from another */
   i64 msProducer;         /* producer.id.expiration.ms */
   int nProducerNew;       /* rows of prill_store_producer made since they were counted */
@@ -287,6 +301,10 @@ int prillStoreSyncLevel(PrillStore*, int *pLevel);
 /* Transactions: every module that can write calls these from its methods of
 ** the same names; the first of each does the work of all. */
 int prillStoreBegin(PrillStore*);
+/* Make the table prill_store a party to the transaction, which takes the write
+** lock: from here on the store is told of savepoints, COMMIT and ROLLBACK. */
+int prillStoreJoin(PrillStore*);
+int prillStoreParty(PrillStore*);               /* unless another table of ours is one */
 int prillStoreSync(PrillStore*);
 void prillStoreCommit(PrillStore*);
 void prillStoreRollback(PrillStore*);
@@ -546,6 +564,7 @@ struct PrillStage {
   PrillRun *aRun;
   int nRun, nRunAlloc;
   int *aMark;             /* aMark[i]: runs when savepoint i was opened, -1 not told */
+  i64 *aMarkNo;           /* its number by pStore->iMark, 0 not told */
   int nMark, nMarkAlloc;
   int iTop;               /* runs below this may not grow: the newest mark */
   int nMarkSync;          /* marks there were when xSync first wrote rows */
@@ -812,12 +831,10 @@ int prillCheckStore(PrillStore*, PrillBuf*);
 ** sqlite3_create_module_v2 and sqlite3_create_function_v2.
 */
 int prillVtabStoreInit(PrillConn*);
-/* Make prill_store a party to the transaction, so that it is told of COMMIT:
-** before a topic's table goes. */
-int prillVtabStoreJoin(PrillStore*);
 int prillVtabTopicInit(PrillConn*);
 int prillVtabHotInit(PrillConn*);                            /* vtab_hot.c: prill_hot */
 int prillVtabQueueInit(PrillConn*);                          /* vtab_queue.c: queue */
+int prillVtabConsumerInit(PrillConn*);                       /* vtab_consumer.c: consumer */
 int prillVtabFollowInit(PrillConn*);
 int prillVtabAdminInit(PrillConn*);
 typedef struct PrillFunc PrillFunc;
@@ -832,6 +849,7 @@ int prillFuncInit(PrillConn*);
 const PrillFunc *prillFuncWait(int *pn);        /* func_wait.c */
 const PrillFunc *prillFuncCapture(int *pn);     /* capture.c */
 const PrillFunc *prillFuncQueue(int *pn);       /* vtab_queue.c */
+const PrillFunc *prillFuncConsumer(int *pn);    /* vtab_consumer.c */
 void prillFuncDrop(sqlite3*);                   /* what Init registered, gone */
 /* The PrillConn of a connection: borrowed.  SQLITE_ERROR when prill is not
 ** registered with it; else the error of asking. */

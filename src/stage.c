@@ -139,6 +139,7 @@ void prillStageFreeSpare(PrillStore *pStore){
   pStore->pSpare = 0;
   sqlite3_free(p->aRun);
   sqlite3_free(p->aMark);
+  sqlite3_free(p->aMarkNo);
   prillBufFree(&p->frame);
   sqlite3_free(p);
 }
@@ -158,6 +159,7 @@ static PrillStage *stageNew(PrillStore *pStore){
     p->aRun = old.aRun;
     p->nRunAlloc = old.nRunAlloc;
     p->aMark = old.aMark;
+    p->aMarkNo = old.aMarkNo;
     p->nMarkAlloc = old.nMarkAlloc;
     p->frame = old.frame;
   }
@@ -494,13 +496,19 @@ int prillStoreSavepoint(PrillStore *pStore, int iSavepoint){
   if( iSavepoint>=p->nMarkAlloc ){
     int nAlloc = iSavepoint*2 + 8;
     int *a = (int*)sqlite3_realloc64(p->aMark, sizeof(int)*(u64)nAlloc);
-    if( a==0 ) return SQLITE_NOMEM;
-    p->aMark = a;
+    i64 *aNo = a ? (i64*)sqlite3_realloc64(p->aMarkNo, sizeof(i64)*(u64)nAlloc) : 0;
+    if( a ) p->aMark = a;
+    if( aNo ) p->aMarkNo = aNo;
+    if( a==0 || aNo==0 ) return SQLITE_NOMEM;
     p->nMarkAlloc = nAlloc;
   }
   /* Those not told of were opened before the first write: nothing of ours is
   ** older than they are. */
-  while( p->nMark<iSavepoint ) p->aMark[p->nMark++] = 0;
+  while( p->nMark<iSavepoint ){
+    p->aMarkNo[p->nMark] = 0;
+    p->aMark[p->nMark++] = 0;
+  }
+  p->aMarkNo[p->nMark] = ++pStore->iMark;
   p->aMark[p->nMark++] = p->nRun;
   stageTop(p);
   return SQLITE_OK;
@@ -984,6 +992,32 @@ static void stageCommit(PrillStage *p){
   pStore->iDataVersion = v;
 }
 
+/**************************************************************************
+** Watching.
+*/
+void prillWatch(PrillStore *pStore, PrillWatch *p){
+  if( p->pStore ) return;
+  p->pStore = pStore;
+  p->pNext = pStore->pWatches;
+  pStore->pWatches = p;
+}
+
+void prillWatchEnd(PrillWatch *p){
+  PrillWatch **pp;
+  if( p->pStore==0 ) return;
+  for(pp=&p->pStore->pWatches; *pp && *pp!=p; pp=&(*pp)->pNext){}
+  if( *pp ) *pp = p->pNext;
+  p->pStore = 0;
+}
+
+static void stageTell(PrillStore *pStore, int bCommit){
+  PrillWatch *p;
+  while( (p = pStore->pWatches)!=0 ){
+    prillWatchEnd(p);
+    p->xEnd(p, bCommit);
+  }
+}
+
 /* SQLite has committed and the lock is free: first wake, then tidy up.  Tables
 ** after the first find nothing left to do. */
 void prillStoreCommit(PrillStore *pStore){
@@ -994,6 +1028,7 @@ void prillStoreCommit(PrillStore *pStore){
     pStore->bTouched = 0;
   }
   if( pStore->pStage ) stageCommit(pStore->pStage);
+  stageTell(pStore, 1);
   if( pStore->bDirty ) prillStoreForget(pStore);
   if( bYield ) prillTurnYield(pStore);
 }
@@ -1013,6 +1048,7 @@ void prillStoreRollback(PrillStore *pStore){
     stageFree(p);
   }
   pStore->iCut++;
+  stageTell(pStore, 0);
   if( pStore->bDirty ) prillStoreForget(pStore);
   if( bYield ) prillTurnYield(pStore);
 }

@@ -22,6 +22,7 @@
 **   prill_store_group    one row a consumer group (offset.c)
 **   prill_store_member   one row a member of it
 **   prill_store_offset   one row an offset a group has committed
+**   prill_store_position the version of a member's position (position.c)
 **   prill_store_share    what queues have done with records (share.c)
 **   prill_store_producer producer ids and their last batches (producer.c)
 **   prill_store_gap      offsets lost to a power cut under flush=os
@@ -133,6 +134,16 @@ static const char *const azStmt[STMT_N] = {
   [STMT_PUT_PRODUCER] = "INSERT INTO \"%w\".prill_store_producer(producer, pid, epoch, seen, last)"
                         " VALUES(?1,?2,?3,?4,?5) ON CONFLICT(producer, pid) DO UPDATE"
                         " SET epoch=excluded.epoch, seen=excluded.seen, last=excluded.last",
+  [STMT_GROUP] = "SELECT state FROM \"%w\".prill_store_group WHERE grp=?1",
+  [STMT_POSITION] = "SELECT ver FROM \"%w\".prill_store_position WHERE grp=?1 AND member=?2",
+  /* SELECT and NOT NULL have SQLite open a statement journal, and with it all
+  ** savepoints of the connection on this database (position.c, I3). */
+  [STMT_PUT_POSITION] = "INSERT INTO \"%w\".prill_store_position(grp, member, ver) SELECT ?1,?2,?3 WHERE 1"
+                        " ON CONFLICT(grp, member) DO UPDATE SET ver=excluded.ver",
+  [STMT_POLLED] = "UPDATE \"%w\".prill_store_member SET polled=?3 WHERE grp=?1 AND member=?2",
+  [STMT_OFFSET] = "SELECT off, epoch, meta FROM \"%w\".prill_store_offset WHERE grp=?1 AND pid=?2",
+  [STMT_PUT_OFFSET] = "INSERT OR REPLACE INTO \"%w\".prill_store_offset(grp, pid, off, epoch, meta, at)"
+                      " VALUES(?1,?2,?3,?4,?5,?6)",
   [STMT_KEYS] = "SELECT first, next, log_from, log_to, page, pages, salt FROM \"%w\".prill_store_key"
                 " WHERE pid=?1 AND base=?2 AND gen=?3 ORDER BY first",
   [STMT_PUT_KEY] = "INSERT OR REPLACE INTO \"%w\".prill_store_key"
@@ -166,6 +177,8 @@ static const char zSchemaSql[] =
   " PRIMARY KEY(grp, member)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_offset(grp TEXT, pid INT, off INT, epoch INT, meta TEXT, at INT,"
   " PRIMARY KEY(grp, pid)) WITHOUT ROWID;"
+  "CREATE TABLE \"%w\".prill_store_position(grp TEXT, member TEXT, ver INT NOT NULL,"
+  " PRIMARY KEY(grp, member)) WITHOUT ROWID;"
   "CREATE TABLE \"%w\".prill_store_share(grp TEXT, pid INT, block INT, locked INT, due INT, state BLOB,"
   " PRIMARY KEY(grp, pid, block)) WITHOUT ROWID;"
   "CREATE INDEX \"%w\".prill_store_share_due ON prill_store_share(grp, pid, due, block) WHERE due IS NOT NULL;"
@@ -590,6 +603,15 @@ int prillStoreTables(PrillStore *p){
   }
   p->bDirty = 1;
   return rc;
+}
+
+/* No cached statement: it would hold the table, and the table the store. */
+int prillStoreJoin(PrillStore *p){
+  return prillStoreExec(p, "DELETE FROM \"%w\".prill_store WHERE 0");
+}
+
+int prillStoreParty(PrillStore *p){
+  return p->pStage ? SQLITE_OK : prillStoreJoin(p);
 }
 
 int prillStoreCreate(PrillStore *p){

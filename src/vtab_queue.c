@@ -477,7 +477,7 @@ static int queueTake(QueueVtab *p, QueueSide *pSide, i64 n, PrillHolds *pHolds, 
   }
   if( rc==SQLITE_OK ) rc = queueEnter(pStore->pConn, pbOwn);
   if( rc!=SQLITE_OK ) return rc;
-  rc = prillVtabStoreJoin(pStore);
+  rc = prillStoreJoin(pStore);
   if( rc==SQLITE_OK ) rc = prillStoreRefresh(pStore);
   if( rc==SQLITE_OK ) rc = prillStoreCheckDir(pStore);
   if( rc==SQLITE_OK ) rc = prillShareOwn(&pSide->share);

@@ -8,7 +8,7 @@
 **
 ** It has a second duty.  DROP TABLE on a topic ends that table's part in the
 ** transaction without xCommit or xRollback; if the transaction had staged
-** records, somebody must still write them at COMMIT.  prillVtabStoreJoin makes
+** records, somebody must still write them at COMMIT.  prillStoreJoin makes
 ** this table a party to the transaction by an empty DELETE.
 */
 #include "prillInt.h"
@@ -84,7 +84,7 @@ static int storevtabCreate(
 
 static const char *const azShadow[] = {
   "state", "topic", "part", "segment", "index", "key", "tail", "trash", "gap", "producer",
-  "group", "member", "offset", "share", "quota"
+  "group", "member", "offset", "position", "share", "quota"
 };
 
 static int storevtabDestroy(sqlite3_vtab *pTab){
@@ -241,10 +241,6 @@ static const sqlite3_module storevtabModule = {
   .xRename = storevtabRename, .xSavepoint = storevtabSavepoint, .xRelease = storevtabRelease,
   .xRollbackTo = storevtabRollbackTo, .xShadowName = storevtabShadow,
 };
-
-int prillVtabStoreJoin(PrillStore *p){
-  return prillStoreExec(p, "DELETE FROM \"%w\".prill_store WHERE 0");
-}
 
 int prillVtabStoreInit(PrillConn *pConn){
   return sqlite3_create_module_v2(pConn->db, "prill_store", &storevtabModule,

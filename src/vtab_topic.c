@@ -302,7 +302,7 @@ static int topicRecordsConnect(
 ** not told how the transaction ends. */
 static int topicJoin(TopicVtab *p){
   int rc = prillStoreRefresh(p->pStore);
-  if( rc==SQLITE_OK && p->pStore->bExists ) rc = prillVtabStoreJoin(p->pStore);
+  if( rc==SQLITE_OK && p->pStore->bExists ) rc = prillStoreJoin(p->pStore);
   return rc;
 }
 

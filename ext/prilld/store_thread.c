@@ -84,7 +84,7 @@ static void storeLevel(StoreThread *p){
 /* BEGIN with the store's tables and this connection a party to the transaction. */
 static int storeBegin(StoreThread *p){
   int rc = sqlite3_exec(p->w.db, "BEGIN IMMEDIATE", 0, 0, 0);
-  if( rc==SQLITE_OK ) rc = prillVtabStoreJoin(p->w.pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreJoin(p->w.pStore);
   return rc;
 }
 
