@@ -12,8 +12,8 @@
 **   partial    dest.db-log is made, and in it a file "partial"
 **   files      every sealed segment, by hard link where VFS and file system
 **              have them (their bytes never change again: R2), else copied; of
-**              an active segment the committed bytes are copied, since both
-**              stores will append to theirs
+**              an active segment the committed bytes, and its key runs, are
+**              copied, since both stores will append to theirs
 **   store      the id file
 **   database   by sqlite3_backup, in one transaction of dest.db
 **   whole      "partial" is deleted
@@ -160,10 +160,11 @@ static int backupSegFile(Backup *b, PrillPart *p, const PrillSeg *pSeg, const ch
   char *zFrom = prillPartFullPath(p, pSeg->iBase, pSeg->iGen, zExt);
   char *zTo = zRel ? sqlite3_mprintf("%s/%s", b->zDir, zRel) : 0;
   int rc = zTo && zFrom ? SQLITE_OK : SQLITE_NOMEM;
+  int bLog = strcmp(zExt, "log")==0;
   int bThere = 1, bDone = 0;
+  if( rc==SQLITE_OK && (pSeg->bSealed || !bLog) ) rc = prillFileExists(b->p->pVfs, zFrom, &bThere);
   if( rc==SQLITE_OK && pSeg->bSealed ){
-    rc = prillFileExists(b->p->pVfs, zFrom, &bThere);
-    if( rc==SQLITE_OK && bThere ) rc = prillFileDelete(b->p->pVfs, zTo, 0);
+    if( bThere ) rc = prillFileDelete(b->p->pVfs, zTo, 0);
     if( rc==SQLITE_OK && bThere ) rc = prillFileLink(b->p->pVfs, zFrom, zTo);
     bDone = rc==SQLITE_OK && bThere;
     if( rc==SQLITE_NOTFOUND ) rc = SQLITE_OK;           /* no hard links here */
@@ -172,8 +173,9 @@ static int backupSegFile(Backup *b, PrillPart *p, const PrillSeg *pSeg, const ch
   if( bDone ){
     *pbLinked = 1;
     b->pOut->nLinked++;
-  }else if( rc==SQLITE_OK && (bThere || strcmp(zExt, "log")==0) ){
-    rc = backupCopy(b, zFrom, zTo, pSeg->bSealed ? -1 : p->x.nByte);
+  }else if( rc==SQLITE_OK && (bThere || bLog) ){
+    /* Key runs past those the snapshot knows: nothing names them. */
+    rc = backupCopy(b, zFrom, zTo, pSeg->bSealed || !bLog ? -1 : p->x.nByte);
   }
   if( rc==SQLITE_OK && bThere ) b->pOut->nFile++;
   sqlite3_free(zRel);
@@ -195,7 +197,8 @@ static int backupPart(Backup *b, PrillPart *p){
   for(i=0; rc==SQLITE_OK && i<p->nSeg; i++){
     const PrillSeg *pSeg = &p->aSeg[i];
     const char *zExt;
-    for(j=0; rc==SQLITE_OK && (zExt = prillPartExt(j))!=0 && (j==0 || pSeg->bSealed); j++){
+    for(j=0; rc==SQLITE_OK && (zExt = prillPartExt(j))!=0; j++){
+      if( !pSeg->bSealed && j>0 && strcmp(zExt, "keyruns")!=0 ) continue;
       rc = backupSegFile(b, p, pSeg, zExt, &bLinked);
     }
   }

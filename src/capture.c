@@ -14,9 +14,12 @@
 ** Their INSERT goes to the topic's table, or with 'inbox' to an ordinary table
 ** (inbox.c), so that programs without prill can write the captured one.
 **
-** A VALUE in JSON (captureValue): integers and text as json_quote has them;
-** reals with as many digits as bring the same number back; infinities as text;
-** BLOBs as {"hex":"..."}.
+** A VALUE in JSON (captureValue): integers and text; reals with as many digits
+** as bring the same number back; infinities as text; BLOBs, and text with a NUL
+** in it, as {"hex":"..."}.  json_quote() is not used: until SQLite 3.43 it may
+** not be called from a trigger under PRAGMA trusted_schema=OFF.  In its place
+** captureValue escapes \ and ", and captureJson, once for the whole text, the
+** control characters that are left: JSON has none between its strings.
 **
 **   I1  All or nothing: one transaction, or a savepoint in the caller's.
 **   I2  No trigger without CAPTURE_MARK in its text is dropped.
@@ -29,6 +32,7 @@
 #include "prillInt.h"
 
 #define CAPTURE_MARK "/* made by prill_capture */"
+#define CAPTURE_ESCAPES 8             /* replace() in one another: the parser's stack is bounded */
 #define CAPTURE_GROUP 40              /* terms of one || chain: SQLite bounds its depth */
 
 typedef struct CaptureCol CaptureCol;
@@ -159,11 +163,38 @@ static void captureValue(int *pRc, PrillBuf *b, const char *zRow, const char *zC
     *pRc = SQLITE_NOMEM;
     return;
   }
-  prillBufPrintf(pRc, b, "CASE typeof(%s) WHEN 'blob' THEN '{\"hex\":\"'||hex(%s)||'\"}' WHEN 'real' THEN"
+  prillBufPrintf(pRc, b, "CASE typeof(%s) WHEN 'null' THEN 'null' WHEN 'integer' THEN %s WHEN 'real' THEN"
                  " CASE %s WHEN 9e999 THEN '\"Infinity\"' WHEN -9e999 THEN '\"-Infinity\"' ELSE ", x, x, x);
   prillBufPrintf(pRc, b, CAPTURE_REAL, x, x, x, x);
-  prillBufPrintf(pRc, b, " END ELSE json_quote(%s) END", x);
+  prillBufPrintf(pRc, b, " END ELSE CASE WHEN typeof(%s)='blob' OR instr(%s,char(0)) THEN '{\"hex\":\"'||hex(%s)||'\"}'"
+                 " ELSE '\"'||replace(replace(%s,'\\','\\\\'),'\"','\\\"')||'\"' END END", x, x, x, x);
   sqlite3_free(x);
+}
+
+/* What is between the two is JSON, but that its strings may have control
+** characters: they are escaped, if there are any. */
+static void captureJson(int *pRc, PrillBuf *b, int bEnd){
+  static const char aShort[] = "\b\t\n\f\r";
+  int i, iFrom;
+  if( !bEnd ){
+    /* Subqueries: the parser's stack would not take all of them in one another. */
+    prillBufPrintf(pRc, b, "(SELECT CASE WHEN v GLOB '*['||char(1)||'-'||char(31)||']*' THEN (SELECT ");
+    for(iFrom=1; iFrom<32; iFrom+=CAPTURE_ESCAPES){
+      int iTo = PRILL_MIN(iFrom+CAPTURE_ESCAPES, 32);
+      for(i=iFrom; i<iTo; i++) prillBufPrintf(pRc, b, "replace(");
+      prillBufPrintf(pRc, b, "v");
+      for(i=iFrom; i<iTo; i++){
+        const char *z = strchr(aShort, i);
+        if( z ) prillBufPrintf(pRc, b, ",char(%d),'\\%c')", i, "btnfr"[z-aShort]);
+        else prillBufPrintf(pRc, b, ",char(%d),'\\u%04x')", i, i);
+      }
+      prillBufPrintf(pRc, b, " AS v%s", iTo<32 ? " FROM (SELECT " : "");
+    }
+    for(i=1; i+CAPTURE_ESCAPES<32; i+=CAPTURE_ESCAPES) prillBufPrintf(pRc, b, ")");
+    prillBufPrintf(pRc, b, ") ELSE v END FROM (SELECT ");
+  }else{
+    prillBufPrintf(pRc, b, " AS v LIMIT 1 OFFSET 0))");    /* an OFFSET: v is worked out once */
+  }
 }
 
 /* A row as a JSON object. */
@@ -184,6 +215,7 @@ static void captureKey(int *pRc, PrillBuf *b, const Capture *c, const char *zRow
     prillBufPrintf(pRc, b, "%s.%s", zRow, c->zRowid);
     return;
   }
+  if( c->nPk>1 ) captureJson(pRc, b, 0);
   for(iPk=1; iPk<=c->nPk; iPk++){
     for(i=0; i<c->nCol-1 && c->aCol[i].iPk!=iPk; i++){}
     if( c->nPk==1 ){
@@ -199,7 +231,10 @@ static void captureKey(int *pRc, PrillBuf *b, const Capture *c, const char *zRow
       captureValue(pRc, b, zRow, c->aCol[i].zName);
     }
   }
-  if( c->nPk>1 ) prillBufPrintf(pRc, b, "||']')");
+  if( c->nPk>1 ){
+    prillBufPrintf(pRc, b, "||']')");
+    captureJson(pRc, b, 1);
+  }
 }
 
 /* INSERT INTO the topic or the inbox of one change: zKey a row, zOp the word,
@@ -213,11 +248,14 @@ static void captureInsert(int *pRc, PrillBuf *b, const Capture *c, const char *z
     prillBufPrintf(pRc, b, "\n  INSERT INTO \"%w\"(key, value) SELECT ", c->zTopic);
   }
   captureKey(pRc, b, c, zKey);
-  prillBufPrintf(pRc, b, ", '{\"op\":\"%s\",\"before\":'||", zOp);
+  prillBufPrintf(pRc, b, ", ");
+  captureJson(pRc, b, 0);
+  prillBufPrintf(pRc, b, "'{\"op\":\"%s\",\"before\":'||", zOp);
   if( bBefore ) captureObject(pRc, b, c, "OLD"); else prillBufPrintf(pRc, b, "'null'");
   prillBufPrintf(pRc, b, "||',\"after\":'||");
   if( bAfter ) captureObject(pRc, b, c, "NEW"); else prillBufPrintf(pRc, b, "'null'");
   prillBufPrintf(pRc, b, "||'}'");
+  captureJson(pRc, b, 1);
 }
 
 /* WHERE the key of OLD is, or is not, that of NEW.  The types count too: a key

@@ -11,10 +11,13 @@
 **   topic   the topic's table in the same schema
 **   at      milliseconds since 1970, the record's timestamp
 **   key, value
+**   problem why the topic refused the row, NULL while it has not
 **
 **   I1  A row is inserted into its topic and deleted here in one transaction.
 **   I2  Rows leave from the lowest id on, and a topic gets them in the order of
-**       id.
+**       id; but for those that are larger than it takes, which stay where they
+**       are, set aside by their problem, so that they hold up no others.  (To
+**       refuse them when they are written would need prill there.)
 **   I3  A step moves INBOX_MX_ROW rows and INBOX_MX_BYTE bytes (one row at
 **       least) at most.
 **
@@ -24,6 +27,7 @@
 
 #define INBOX_MX_ROW  1000
 #define INBOX_MX_BYTE (4<<20)
+#define INBOX_WAITS "problem IS NULL"
 
 /* The inbox that follows zAfter by name, or with bIs zAfter itself, if it is
 ** one; *pz NULL: none. */
@@ -55,7 +59,7 @@ static int inboxExtent(PrillStore *p, const char *zInbox, i64 *piLast, int *pnRo
   sqlite3_stmt *pStmt = 0;
   i64 nByte = 0;
   int rc = inboxPrepare(p, &pStmt, "SELECT id, coalesce(length(key),0)+coalesce(length(value),0)"
-                        " FROM \"%w\".\"%w\" ORDER BY id", zInbox);
+                        " FROM \"%w\".\"%w\" WHERE " INBOX_WAITS " ORDER BY id", zInbox);
   *pnRow = *pbMore = 0;
   while( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ){
     nByte += sqlite3_column_int64(pStmt, 1);
@@ -65,6 +69,42 @@ static int inboxExtent(PrillStore *p, const char *zInbox, i64 *piLast, int *pnRo
     }
     *piLast = sqlite3_column_int64(pStmt, 0);
     ++*pnRow;
+  }
+  if( pStmt ) prillStoreDone(p, pStmt, &rc);
+  sqlite3_finalize(pStmt);
+  return rc;
+}
+
+/* The rows from iFrom to iLast that are for zTopic, into it. */
+static int inboxCopy(PrillStore *p, const char *zInbox, const char *zTopic, i64 iFrom, i64 iLast){
+  return prillStoreRun(p, sqlite3_mprintf("INSERT INTO \"%w\".\"%w\"(timestamp, key, value) SELECT at, key, value"
+      " FROM \"%w\".\"%w\" WHERE topic=%Q AND id BETWEEN %lld AND %lld AND " INBOX_WAITS " ORDER BY id", p->zSchema,
+      zTopic, p->zSchema, zInbox, zTopic, iFrom, iLast));
+}
+
+/* The same row by row: what is too large is set aside. */
+static int inboxSift(PrillStore *p, const char *zInbox, const char *zTopic, i64 iLast){
+  sqlite3_stmt *pStmt = 0;
+  i64 iId = PRILL_I64MIN;
+  int rc;
+  sqlite3_free(p->pConn->zErr);
+  p->pConn->zErr = 0;
+  rc = inboxPrepare(p, &pStmt, "SELECT min(id) FROM \"%w\".\"%w\" WHERE id>?1 AND id<=?2 AND topic=?3"
+                        " AND " INBOX_WAITS, zInbox);
+  if( rc==SQLITE_OK ) rc = sqlite3_bind_text(pStmt, 3, zTopic, -1, SQLITE_STATIC);
+  if( rc==SQLITE_OK ) rc = sqlite3_bind_int64(pStmt, 2, iLast);
+  while( rc==SQLITE_OK ){
+    sqlite3_bind_int64(pStmt, 1, iId);
+    if( sqlite3_step(pStmt)!=SQLITE_ROW || sqlite3_column_type(pStmt, 0)==SQLITE_NULL ) break;
+    iId = sqlite3_column_int64(pStmt, 0);
+    sqlite3_reset(pStmt);
+    rc = inboxCopy(p, zInbox, zTopic, iId, iId);
+    if( (rc & 0xff)==SQLITE_TOOBIG ){
+      rc = prillStoreRun(p, sqlite3_mprintf("UPDATE \"%w\".\"%w\" SET problem=%Q WHERE id=%lld", p->zSchema, zInbox,
+                                            p->pConn->zErr ? p->pConn->zErr : "too large", iId));
+      sqlite3_free(p->pConn->zErr);
+      p->pConn->zErr = 0;
+    }
   }
   if( pStmt ) prillStoreDone(p, pStmt, &rc);
   sqlite3_finalize(pStmt);
@@ -85,9 +125,8 @@ static int inboxInsert(PrillStore *p, const char *zInbox, const char *zTopic, i6
                     " of the inbox", zInbox, zTopic);
   }
   if( rc!=SQLITE_OK ) return rc;
-  return prillStoreRun(p, sqlite3_mprintf("INSERT INTO \"%w\".\"%w\"(timestamp, key, value) SELECT at, key, value"
-      " FROM \"%w\".\"%w\" WHERE topic=%Q AND id<=%lld ORDER BY id", p->zSchema, zTopic, p->zSchema, zInbox,
-      zTopic, iLast));
+  rc = inboxCopy(p, zInbox, zTopic, PRILL_I64MIN, iLast);
+  return (rc & 0xff)==SQLITE_TOOBIG ? inboxSift(p, zInbox, zTopic, iLast) : rc;
 }
 
 /* Move a step's rows in the caller's transaction. */
@@ -97,8 +136,8 @@ static int inboxStep(PrillStore *p, const char *zInbox, int *pbMore){
   int nRow;
   int rc = inboxExtent(p, zInbox, &iLast, &nRow, pbMore);
   if( rc!=SQLITE_OK || nRow==0 ) return rc;
-  rc = inboxPrepare(p, &pStmt, "SELECT DISTINCT topic FROM (SELECT id, topic FROM \"%w\".\"%w\" ORDER BY id)"
-                    " WHERE id<=?1 ORDER BY topic", zInbox);
+  rc = inboxPrepare(p, &pStmt, "SELECT DISTINCT topic FROM (SELECT id, topic FROM \"%w\".\"%w\" WHERE " INBOX_WAITS
+                    " ORDER BY id) WHERE id<=?1 ORDER BY topic", zInbox);
   if( rc==SQLITE_OK ) rc = sqlite3_bind_int64(pStmt, 1, iLast);
   while( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ){
     const char *z = (const char*)sqlite3_column_text(pStmt, 0);
@@ -107,7 +146,8 @@ static int inboxStep(PrillStore *p, const char *zInbox, int *pbMore){
   if( pStmt ) prillStoreDone(p, pStmt, &rc);
   sqlite3_finalize(pStmt);
   if( rc==SQLITE_OK ){
-    rc = prillStoreRun(p, sqlite3_mprintf("DELETE FROM \"%w\".\"%w\" WHERE id<=%lld", p->zSchema, zInbox, iLast));
+    rc = prillStoreRun(p, sqlite3_mprintf("DELETE FROM \"%w\".\"%w\" WHERE id<=%lld AND " INBOX_WAITS, p->zSchema,
+                                          zInbox, iLast));
   }
   return rc;
 }
@@ -128,7 +168,7 @@ int prillInboxMake(PrillStore *p, const char *zInbox){
   }
   if( rc==SQLITE_OK && zHave==0 ){
     rc = prillStoreRun(p, sqlite3_mprintf("CREATE TABLE \"%w\".\"%w\"(" PRILL_INBOX_MARK " id INTEGER PRIMARY KEY,"
-        " topic TEXT NOT NULL, at INTEGER, key, value)", p->zSchema, zInbox));
+        " topic TEXT NOT NULL, at INTEGER, key, value, problem TEXT)", p->zSchema, zInbox));
   }
   sqlite3_free(zHave);
   return rc;
@@ -151,7 +191,7 @@ int prillInboxDrain(PrillStore *p, const char *zInbox){
 static int inboxTransaction(PrillStore *p, const char *zInbox, int *pbMore){
   sqlite3_stmt *pStmt = 0;
   int bRows = 0;
-  int rc = inboxPrepare(p, &pStmt, "SELECT 1 FROM \"%w\".\"%w\" LIMIT 1", zInbox);
+  int rc = inboxPrepare(p, &pStmt, "SELECT 1 FROM \"%w\".\"%w\" WHERE " INBOX_WAITS " LIMIT 1", zInbox);
   if( rc==SQLITE_OK ) bRows = sqlite3_step(pStmt)==SQLITE_ROW;
   if( pStmt ) prillStoreDone(p, pStmt, &rc);
   sqlite3_finalize(pStmt);

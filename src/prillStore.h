@@ -513,6 +513,7 @@ int prillProducerNote(PrillPart*, i64 iProducer, int iEpoch, i32 iSeq, i32 nRec,
 /* Forget producers not seen for producer.id.expiration.ms, and the least
 ** recently seen beyond what may be kept. */
 int prillProducerExpire(PrillStore*);
+int prillProducerDue(PrillStore*, int *pbDue);  /* are there any of the first kind? */
 /* The sequence after n records from iSeq on: goes round at 2^31. */
 i32 prillProducerNext(i32 iSeq, i64 n);
 

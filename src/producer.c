@@ -148,13 +148,31 @@ static int producerCount(PrillStore *p, i64 *pnRow){
   return rc;
 }
 
+/* Rows, of table o, seen last before a time: a producer's own only when none of
+** its others is newer. */
+#define PRODUCER_OLD "o.producer>0 AND o.seen<%lld AND (o.pid>0 OR NOT EXISTS(SELECT 1" \
+  " FROM \"%w\".prill_store_producer AS i WHERE i.producer=o.producer AND i.seen>=%lld))"
+
+static i64 producerOld(PrillStore *p){
+  i64 iNow = prillNow(p->pVfs);
+  return iNow>p->msProducer ? iNow-p->msProducer : 0;
+}
+
+int prillProducerDue(PrillStore *p, int *pbDue){
+  sqlite3_stmt *pStmt = 0;
+  i64 iOld = producerOld(p);
+  int rc = prillStorePrepare(p, &pStmt, "SELECT EXISTS(SELECT 1 FROM \"%w\".prill_store_producer AS o WHERE "
+                             PRODUCER_OLD ")", iOld, iOld);
+  *pbDue = rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW && sqlite3_column_int(pStmt, 0);
+  if( pStmt ) prillStoreDone(p, pStmt, &rc);
+  sqlite3_finalize(pStmt);
+  return rc;
+}
+
 int prillProducerExpire(PrillStore *p){
-  i64 nRow = 0, iNow = prillNow(p->pVfs);
-  i64 iOld = iNow>p->msProducer ? iNow-p->msProducer : 0;
+  i64 nRow = 0, iOld = producerOld(p);
   i64 mx = prillLimit.nProducer;
-  int rc = prillStoreExec(p, "DELETE FROM \"%w\".prill_store_producer AS o WHERE producer>0 AND seen<%lld AND"
-      " (pid>0 OR NOT EXISTS(SELECT 1 FROM \"%w\".prill_store_producer AS i WHERE i.producer=o.producer"
-      " AND i.seen>=%lld))", iOld, iOld);
+  int rc = prillStoreExec(p, "DELETE FROM \"%w\".prill_store_producer AS o WHERE " PRODUCER_OLD, iOld, iOld);
   p->nProducerNew = 0;
   if( rc==SQLITE_OK ) rc = producerCount(p, &nRow);
   if( rc==SQLITE_OK && nRow>mx ){

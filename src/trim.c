@@ -424,6 +424,18 @@ static int trimExpire(PrillStore *p){
   return prillStoreExec(p, "UPDATE \"%w\".prill_store_trash SET seen=0 WHERE seen<0 AND seen>%lld", -iNow);
 }
 
+static int trimProducer(PrillStore *p, void *pArg){
+  (void)pArg;
+  return prillProducerExpire(p);
+}
+
+/* A look first: most calls find none, and need no write lock then. */
+static int trimProducers(PrillStore *p){
+  int bDue = 0;
+  int rc = prillProducerDue(p, &bDue);
+  return rc==SQLITE_OK && bDue ? prillTrimTransaction(p, trimProducer, 0) : rc;
+}
+
 int prillTrimMaintain(PrillStore *p, int *pnLeft){
   i64 iMax = 0;
   int nTrash = 0, nDue = 0, nDone = 0, nAhead = 0, bDurable = 0, bCompact = 0, nInbox = 0;
@@ -442,6 +454,7 @@ int prillTrimMaintain(PrillStore *p, int *pnLeft){
   }
   if( rc==SQLITE_OK && p->zDir && p->bDirRow && !p->bReboot ) rc = prillCompactStep(p, &bCompact);
   if( rc==SQLITE_OK ) rc = trimExpire(p);
+  if( rc==SQLITE_OK ) rc = trimProducers(p);
   if( rc==SQLITE_OK ) rc = trimCount(p, &iMax, &nTrash);
   if( rc==SQLITE_OK && nTrash ){
     rc = trimDurable(p, iMax, &bDurable);

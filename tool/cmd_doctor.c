@@ -447,6 +447,23 @@ static void doctorTrash(Doctor *p){
   }
 }
 
+/* Inboxes of prill_capture() with rows set aside. */
+static void doctorInbox(Doctor *p){
+  sqlite3_stmt *pStmt = cmdPrepare("SELECT name FROM sqlite_master WHERE type='table' AND rootpage>0"
+                                   " AND instr(sql, '/* inbox of prill_capture */') ORDER BY 1");
+  while( cmdStep(pStmt) ){
+    const char *zName = (const char*)sqlite3_column_text(pStmt, 0);
+    char *zSql = cmdPrintf("SELECT count(*) FROM main.\"%w\" WHERE problem IS NOT NULL", zName);
+    i64 n = doctorInt(zSql);
+    sqlite3_free(zSql);
+    if( n>0 ){
+      doctorSay(p, LEVEL_WARN, "inbox", "%s: changes that their topic did not take: %lld; its column problem says why,"
+                " UPDATE %s SET problem=NULL tries again", zName, n, zName);
+    }
+  }
+  cmdFinish(pStmt);
+}
+
 /* The line of the store, and whether there is one. */
 static void doctorStore(Doctor *p, const char *zDebug){
   const char *z = strstr(zDebug, "\nstore main: ");
@@ -493,6 +510,7 @@ static void doctorDatabase(Doctor *p){
     doctorBoot(p);
     doctorGaps(p);
     doctorTrash(p);
+    doctorInbox(p);
   }
   sqlite3_free(zMode);
   sqlite3_free(zDebug);
