@@ -562,6 +562,8 @@ int prillGroupSubscribes(PrillGroup *g, const char *zTopic){
       if( prillSubscriptionDecode(p->aMeta, p->nMeta, &topics, &s)==SQLITE_OK ){
         for(j=0; j<s.nTopic; j++) bFound |= strcmp(topics.a[s.aTopic[j]].zTopic, zTopic)==0;
         prillSubscriptionFree(&s);
+      }else{
+        bFound = 1;               /* it cannot be told: Kafka supposes so */
       }
       prillTopicsFree(&topics);
     }

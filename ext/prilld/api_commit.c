@@ -48,6 +48,22 @@ static void commitDone(PrilldJob *pJob){
   prilldReqReply(pJob->pReq);
 }
 
+static int commitAny(void *pArg, PrillPart *pPart, i64 iOff, i64 iEpoch, const char *zMeta){
+  (void)pPart; (void)iOff; (void)iEpoch; (void)zMeta;
+  *(int*)pArg = 1;
+  return SQLITE_OK;
+}
+
+/* Has a group that has no members offsets? */
+static int commitKnown(PrilldReq *p, WireStr group){
+  const char *zGroup = prilldReqText(p, group);
+  int bIs = 0;
+  if( zGroup==0 || prilldViewBegin(&p->pD->view)!=SQLITE_OK ) return 0;
+  prillOffsetEach(p->pD->view.pStore, zGroup, commitAny, &bIs);
+  prilldViewEnd(&p->pD->view);
+  return bIs;
+}
+
 /* May this member commit?  Kafka's error for the whole request. */
 static i16 commitMay(PrilldReq *p, const WireOffsetCommitReq *pIn){
   PrillGroupEvent ev;
@@ -56,7 +72,8 @@ static i16 commitMay(PrilldReq *p, const WireOffsetCommitReq *pIn){
   if( pGroup==0 ){
     if( iErr==KE_INVALID_GROUP_ID && pIn->groupId.n==0 ) iErr = KE_NONE;
     if( iErr==KE_NONE && pIn->generationIdOrMemberEpoch>=0 ){
-      iErr = p->h.iVer>=9 ? KE_GROUP_ID_NOT_FOUND : KE_ILLEGAL_GENERATION;
+      iErr = commitKnown(p, pIn->groupId) ? KE_UNKNOWN_MEMBER_ID
+           : p->h.iVer>=9 ? KE_GROUP_ID_NOT_FOUND : KE_ILLEGAL_GENERATION;
     }
     return iErr;
   }

@@ -216,9 +216,12 @@ static int configAlterRun(AdminJob *pAdmin, PrilldWriter *pW){
   PrillConfig cfg;
   int rc = SQLITE_OK;
   i32 i;
+  if( p->zTopic==0 ){
+    return prilldAdminRefuse(pW, pAdmin, KE_INVALID_TOPIC_EXCEPTION, "Topic name is invalid.");
+  }
   if( pTopic==0 ){
     return prilldAdminRefuse(pW, pAdmin, KE_UNKNOWN_TOPIC_OR_PARTITION, "The topic '%s' does not exist.",
-                             p->zTopic ? p->zTopic : "");
+                             p->zTopic);
   }
   cfg = pTopic->cfg;
   if( p->bReplace ) prillConfigDefault(&cfg);

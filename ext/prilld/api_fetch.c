@@ -24,14 +24,15 @@ struct FetchState {
 
 /* One partition: all but its records.  1: there is an error to report. */
 static int fetchCheck(
-  const WireFetchReqTopicsPartitions *pIn, PrillPart *pPart, WireFetchRespResponsesPartitions *pOut
+  const WireFetchReqTopicsPartitions *pIn, PrillPart *pPart, int bCommitted, WireFetchRespResponsesPartitions *pOut
 ){
   pOut->partitionIndex = pIn->partition;
   pOut->highWatermark = pOut->lastStableOffset = pOut->logStartOffset = -1;
   pOut->preferredReadReplica = -1;
-  pOut->nAbortedTransactions = -1;
+  pOut->nAbortedTransactions = -1;            /* null and empty just where Kafka has them */
   pOut->records.n = 0;
   if( pPart==0 ){
+    pOut->nAbortedTransactions = 0;
     pOut->errorCode = KE_UNKNOWN_TOPIC_OR_PARTITION;
     return 1;
   }
@@ -44,6 +45,7 @@ static int fetchCheck(
     pOut->highWatermark = pOut->lastStableOffset = pOut->logStartOffset = -1;
     return 1;
   }
+  if( bCommitted ) pOut->nAbortedTransactions = 0;
   return 0;
 }
 
@@ -68,7 +70,7 @@ static void fetchBuild(PrilldReq *p, i64 *pnByte, int *pnErr){
       i64 nMax = PRILL_MIN(nLeft, PRILL_MAX(pAsk->partitionMaxBytes, 0));
       i64 iAt = p->data.n, iNext = 0;
       int rc;
-      if( fetchCheck(pAsk, pPart, pR) ){
+      if( fetchCheck(pAsk, pPart, pIn->isolationLevel==1, pR) ){
         ++*pnErr;
         continue;
       }

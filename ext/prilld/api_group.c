@@ -166,6 +166,11 @@ void prilldApiLeaveGroup(PrilldReq *p){
     prilldReqReply(p);
     return;
   }
+  if( pIn->groupId.n<=0 ){
+    pOut->errorCode = KE_INVALID_GROUP_ID;
+    prilldReqReply(p);
+    return;
+  }
   pOut->members = (WireLeaveGroupRespMembers*)prilldReqAlloc(p, (i64)sizeof(*pOut->members)*pIn->nMembers);
   if( pOut->members==0 ) return;
   pOut->nMembers = pIn->nMembers;

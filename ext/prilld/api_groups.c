@@ -235,7 +235,7 @@ void prilldApiDescribeGroups(PrilldReq *p){
   pOut->nGroups = pIn->nGroups;
   for(i=0; i<pIn->nGroups; i++){
     WireDescribeGroupsRespGroups *pR = &pOut->groups[i];
-    pR->authorizedOperations = (i32)-2147483647-1;
+    pR->authorizedOperations = pIn->includeAuthorizedOperations ? PRILLD_OPS_GROUP : PRILLD_OPS_NONE;
     if( groupsDescribe(p, pIn->groups[i], pR)!=SQLITE_OK ){
       pR->nMembers = 0;
       pR->errorCode = KE_COORDINATOR_NOT_AVAILABLE;
@@ -421,7 +421,7 @@ void prilldApiOffsetDelete(PrilldReq *p){
     prilldReqClose(p);
     return;
   }
-  pOut->errorCode = (i32)strlen(zGroup)!=pIn->groupId.n ? KE_INVALID_GROUP_ID
+  pOut->errorCode = pIn->groupId.n==0 || (i32)strlen(zGroup)!=pIn->groupId.n ? KE_INVALID_GROUP_ID
                   : groupsOffsetMay(p, zGroup, &look, &bMembers);
   if( pOut->errorCode==KE_NONE ) bGone = groupsOffsetList(p, pJob, &look, bMembers);
   groupsLookEnd(&look);

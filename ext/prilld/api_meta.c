@@ -7,7 +7,6 @@
 */
 #include "prilld.h"
 
-#define META_OPERATIONS ((i32)-2147483647-1)      /* authorized operations: not computed */
 
 /**************************************************************************
 ** The answer.
@@ -44,10 +43,11 @@ static int metaParts(PrilldReq *p, const PrillTopic *pTopic, WireMetadataRespTop
 }
 
 static int metaTopic(PrilldReq *p, const PrillTopic *pTopic, WireMetadataRespTopics *pT){
+  const WireMetadataReq *pIn = (const WireMetadataReq*)p->pIn;
   char *zName = prilldArenaDup(&p->arena, pTopic->zName, (i64)strlen(pTopic->zName));
   pT->name = prilldStr(zName ? zName : "");
   memcpy(pT->topicId.a, pTopic->aUuid, 16);
-  pT->topicAuthorizedOperations = META_OPERATIONS;
+  pT->topicAuthorizedOperations = pIn->includeTopicAuthorizedOperations ? PRILLD_OPS_TOPIC : PRILLD_OPS_NONE;
   return metaParts(p, pTopic, pT);
 }
 
@@ -122,7 +122,7 @@ static int metaNamed(PrilldReq *p, const WireMetadataReq *pIn, WireMetadataResp 
     }
     pT->name = pAsk->name;
     pT->topicId = pAsk->topicId;
-    pT->topicAuthorizedOperations = META_OPERATIONS;
+    pT->topicAuthorizedOperations = PRILLD_OPS_NONE;
     pT->errorCode = bId ? KE_UNKNOWN_TOPIC_ID : metaName(pAsk->name) ? KE_UNKNOWN_TOPIC_OR_PARTITION
                   : KE_INVALID_TOPIC_EXCEPTION;
     if( pT->name.n<0 && p->h.iVer<12 ) pT->name = prilldStr("");
@@ -141,7 +141,7 @@ static void metaAnswer(PrilldReq *p){
   metaBroker(p, pOut->brokers);
   pOut->clusterId = prilldStr(pView->zCluster);
   pOut->controllerId = (i32)p->pD->conf.iNode;
-  pOut->clusterAuthorizedOperations = META_OPERATIONS;
+  pOut->clusterAuthorizedOperations = pIn->includeClusterAuthorizedOperations ? PRILLD_OPS_CLUSTER : PRILLD_OPS_NONE;
   if( prilldViewBegin(pView)!=SQLITE_OK ){
     prilldReqClose(p);
     return;
@@ -242,6 +242,7 @@ void prilldApiDescribeCluster(PrilldReq *p){
     prilldReqReply(p);
     return;
   }
+  if( pIn->includeClusterAuthorizedOperations ) pOut->clusterAuthorizedOperations = PRILLD_OPS_CLUSTER;
   pOut->nBrokers = 1;
   pOut->brokers[0].brokerId = (i32)p->pD->conf.iNode;
   pOut->brokers[0].host = prilldStr(pAddr->zHost);

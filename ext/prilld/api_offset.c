@@ -123,7 +123,11 @@ void prilldApiListOffsets(PrilldReq *p){
     for(j=0; j<pT->nPartitions; j++){
       const WireListOffsetsReqTopicsPartitions *pAsk = &pT->partitions[j];
       offsetPart(p, prilldViewPart(pView, pT->name.z, pT->name.n, pAsk->partitionIndex), pAsk, &pR->partitions[j]);
-      if( offsetTwice(pT, j) ) pR->partitions[j].errorCode = KE_INVALID_REQUEST;
+      if( offsetTwice(pT, j) ){
+        pR->partitions[j].errorCode = KE_INVALID_REQUEST;
+        pR->partitions[j].offset = pR->partitions[j].timestamp = -1;
+        pR->partitions[j].leaderEpoch = -1;
+      }
     }
   }
   prilldViewEnd(pView);

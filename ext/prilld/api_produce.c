@@ -28,6 +28,7 @@ struct ProducePart {
   int eMade;
   PrillBatch bMade;
   i16 iErr;
+  u8 bLog;                      /* the log refused it: the answer has its start, as Kafka's does */
   const char *zErr;             /* static, or the job's arena's */
 };
 typedef struct ProduceJob ProduceJob;
@@ -42,22 +43,26 @@ static void produceRefuse(ProducePart *p, i16 iErr, const char *zErr){
   p->iErr = iErr;
   p->zErr = zErr;
 }
+static void produceLogRefuse(ProducePart *p, i16 iErr, const char *zErr){
+  produceRefuse(p, iErr, zErr);
+  p->bLog = 1;
+}
 
 /* What a header may not say. */
 static void produceRules(ProducePart *p, int iVer){
   const PrillBatch *b = &p->b;
   if( b->iBase!=0 ){
-    produceRefuse(p, KE_INVALID_RECORD, "the record batch's base offset is not 0");
+    produceLogRefuse(p, KE_INVALID_RECORD, "the record batch's base offset is not 0");
   }else if( b->mAttr & PRILL_ATTR_CONTROL ){
-    produceRefuse(p, KE_INVALID_RECORD, "clients cannot write control batches");
+    produceLogRefuse(p, KE_INVALID_RECORD, "clients cannot write control batches");
   }else if( b->mAttr & PRILL_ATTR_HORIZON ){
-    produceRefuse(p, KE_INVALID_RECORD, "a delete horizon is the log's to set");
+    produceLogRefuse(p, KE_INVALID_RECORD, "a delete horizon is the log's to set");
   }else if( b->mAttr & PRILL_ATTR_APPENDTIME ){
-    produceRefuse(p, KE_INVALID_TIMESTAMP, "LogAppendTime is the broker's to set");
+    produceLogRefuse(p, KE_INVALID_TIMESTAMP, "LogAppendTime is the broker's to set");
   }else if( b->nRec<1 || b->dLast+1!=b->nRec ){
-    produceRefuse(p, KE_INVALID_RECORD, "the record batch's counts do not agree");
+    produceLogRefuse(p, KE_INVALID_RECORD, "the record batch's counts do not agree");
   }else if( b->iProducer>=0 && b->iSeq<0 ){
-    produceRefuse(p, KE_INVALID_RECORD, "a producer id without a sequence");
+    produceLogRefuse(p, KE_INVALID_RECORD, "a producer id without a sequence");
   }else if( (b->mAttr&PRILL_ATTR_CODEC)==PRILL_ZSTD && iVer<7 ){
     produceRefuse(p, KE_UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7");
   }
@@ -72,10 +77,12 @@ static void produceVet(ProducePart *p, PrillBuf *pScratch, int iVer){
     produceRefuse(p, KE_INVALID_RECORD, "the partition has no record batch");
     return;
   }
-  if( n<PRILL_BATCH_HDR || (i64)prillGet32(a+8)+12>n || (i32)prillGet32(a+8)<49 ){
-    /* Old message formats have their magic at the same place. */
-    if( n>16 && a[16]<2 ) produceRefuse(p, KE_UNSUPPORTED_FOR_MESSAGE_FORMAT, "message formats 0 and 1 are over");
-    else produceRefuse(p, KE_CORRUPT_MESSAGE, "the record batch is cut short");
+  if( n<17 || (i64)prillGet32(a+8)+12>n ){
+    produceRefuse(p, KE_INVALID_RECORD, "the record batch is cut short");
+    return;
+  }
+  if( (i32)prillGet32(a+8)<49 ){
+    produceRefuse(p, KE_CORRUPT_MESSAGE, "the record batch is shorter than its header");
     return;
   }
   if( a[16]!=2 ){
@@ -100,7 +107,7 @@ static void produceVet(ProducePart *p, PrillBuf *pScratch, int iVer){
   }else if( rc==SQLITE_NOMEM ){
     produceRefuse(p, KE_UNKNOWN_SERVER_ERROR, "out of memory");
   }else if( rc!=SQLITE_OK ){
-    produceRefuse(p, KE_INVALID_RECORD, "the batch's records are malformed");
+    produceLogRefuse(p, KE_INVALID_RECORD, "the batch's records are malformed");
   }
 }
 
@@ -193,7 +200,7 @@ static void produceErrors(ProducePart *p, const ProduceLook *pLook, WireArena *p
     a[p->pOut->nRecordErrors].batchIndex = i;
     a[p->pOut->nRecordErrors].batchIndexErrorMessage = prilldStr(prilldArenaDup(pArena, z, (i64)strlen(z)));
     p->pOut->nRecordErrors++;
-    if( p->iErr!=KE_INVALID_TIMESTAMP ) produceRefuse(p, iErr, 0);
+    if( p->iErr!=KE_INVALID_TIMESTAMP ) produceLogRefuse(p, iErr, 0);
   }
   p->pOut->recordErrors = a;
 }
@@ -265,13 +272,12 @@ static int produceSequence(int *pRc, ProducePart *p, PrillPart *pPart){
   switch( eAnswer ){
     case PRILL_SEQ_DUPLICATE:
       p->pOut->baseOffset = iOff;
-      p->pOut->logStartOffset = pPart->x.iLogStart;
       return 1;
     case PRILL_SEQ_GAP:
-      produceRefuse(p, KE_OUT_OF_ORDER_SEQUENCE_NUMBER, "the batch's sequence does not follow its producer's last");
+      produceLogRefuse(p, KE_OUT_OF_ORDER_SEQUENCE_NUMBER, "the batch's sequence does not follow its producer's last");
       return 1;
     case PRILL_SEQ_FENCED:
-      produceRefuse(p, KE_INVALID_PRODUCER_EPOCH, "the producer has a newer epoch");
+      produceLogRefuse(p, KE_INVALID_PRODUCER_EPOCH, "the producer has a newer epoch");
       return 1;
     default: return 0;
   }
@@ -287,6 +293,9 @@ static int produceAppend(ProducePart *p, PrilldWriter *pW, WireArena *pArena, Pr
     return SQLITE_OK;
   }
   pPart = pTopic->apPart[p->pIn->index];
+  if( p->bLog ) p->pOut->logStartOffset = pPart->x.iLogStart;
+  if( p->iErr ) return SQLITE_OK;
+  p->pOut->logStartOffset = pPart->x.iLogStart;
   produceSuit(p, pW, pTopic, pArena, pScratch);
   if( p->iErr || produceSequence(&rc, p, pPart) ) return rc;
   rc = prillStageBatch(pPart, p->made.n ? p->made.a : p->pIn->records.a, p->made.n ? &p->bMade : &p->b, p->iMinTs,
@@ -295,12 +304,11 @@ static int produceAppend(ProducePart *p, PrilldWriter *pW, WireArena *pArena, Pr
     rc = prillProducerNote(pPart, p->b.iProducer, p->b.iProducerEpoch, p->b.iSeq, p->b.nRec, iOff);
   }
   if( rc==SQLITE_CONSTRAINT ){                  /* the clock went on */
-    produceRefuse(p, KE_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
+    produceLogRefuse(p, KE_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
     return SQLITE_OK;
   }
   if( rc!=SQLITE_OK ) return rc;
   p->pOut->baseOffset = iOff;
-  p->pOut->logStartOffset = pPart->x.iLogStart;
   p->pOut->logAppendTimeMs = iTs;
   return SQLITE_OK;
 }
@@ -309,9 +317,7 @@ static int produceRun(PrilldJob *pJob, PrilldWriter *pW){
   ProduceJob *p = (ProduceJob*)pJob;
   int i;
   for(i=0; i<p->n; i++){
-    int rc;
-    if( p->a[i].iErr ) continue;
-    rc = produceAppend(&p->a[i], pW, &pJob->pReq->arena, &p->scratch);
+    int rc = produceAppend(&p->a[i], pW, &pJob->pReq->arena, &p->scratch);
     if( rc!=SQLITE_OK ){
       produceRefuse(&p->a[i], KE_STORAGE_ERROR, 0);
       prilldLog(PRILLD_LOG_ERROR, "topic %.*s partition %d: cannot append: %s", p->a[i].topic.n, p->a[i].topic.z,
@@ -338,7 +344,8 @@ static void produceDone(PrilldJob *pJob){
     }
     nErr++;
     pPart->pOut->errorCode = pPart->iErr;
-    pPart->pOut->baseOffset = pPart->pOut->logAppendTimeMs = pPart->pOut->logStartOffset = -1;
+    pPart->pOut->baseOffset = pPart->pOut->logAppendTimeMs = -1;
+    if( !pPart->bLog || pJob->rc!=SQLITE_OK ) pPart->pOut->logStartOffset = -1;
     pPart->pOut->errorMessage = prilldStr(pPart->zErr);
   }
   pReq->nPending--;

@@ -294,6 +294,13 @@ i64 prilldConnRoom(const PrilldReq*);
 const PrilldAddr *prilldConnAddr(const PrilldConn*);     /* what its listener advertises */
 const char *prilldConnPeer(const PrilldConn*);           /* the client's address, text */
 
+/* What a client may do, bits by Kafka's AclOperation, when it asked; nobody is
+** kept from anything. */
+#define PRILLD_OPS_NONE    ((i32)-2147483647-1)     /* not asked */
+#define PRILLD_OPS_TOPIC   3576    /* read write create delete alter describe describeconfigs alterconfigs */
+#define PRILLD_OPS_CLUSTER 8096    /* create alter describe clusteraction describe- and alterconfigs idempotentwrite */
+#define PRILLD_OPS_GROUP   328     /* read delete describe */
+
 /* Handlers. */
 void prilldApiMetadata(PrilldReq*);            /* api_meta.c */
 void prilldApiFindCoordinator(PrilldReq*);
