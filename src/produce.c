@@ -215,19 +215,19 @@ static void produceNumberAgain(ProducerQueue *q, ProducerBatch *pFrom, i32 iSeq)
 static int produceFind(prill_producer *p, ProducerTopic *t){
   PrillTopic *pTopic = prillStoreTopic(p->pStore, t->zName);
   int i;
-  if( pTopic!=t->pTopic ){
-    prillTopicUnref(t->pTopic);
-    t->pTopic = pTopic;
-    if( pTopic ) pTopic->nRef++;
-  }
-  if( pTopic==0 ) return produceNoTopic(p, t->zName);
-  if( pTopic->nPart>t->nQueue ){
+  if( pTopic && pTopic->nPart>t->nQueue ){        /* first: a known topic has its queues */
     ProducerQueue *a = (ProducerQueue*)sqlite3_realloc64(t->aQueue, sizeof(*a)*(u64)pTopic->nPart);
     if( a==0 ) return SQLITE_NOMEM;
     memset(&a[t->nQueue], 0, sizeof(*a)*(size_t)(pTopic->nPart-t->nQueue));
     t->aQueue = a;
     t->nQueue = pTopic->nPart;
   }
+  if( pTopic!=t->pTopic ){
+    prillTopicUnref(t->pTopic);
+    t->pTopic = pTopic;
+    if( pTopic ) pTopic->nRef++;
+  }
+  if( pTopic==0 ) return produceNoTopic(p, t->zName);
   if( memcmp(t->aUuid, pTopic->aUuid, 16)!=0 ){
     memcpy(t->aUuid, pTopic->aUuid, 16);
     for(i=0; i<t->nQueue; i++) produceNumberAgain(&t->aQueue[i], t->aQueue[i].pFirst, 0);
