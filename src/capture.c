@@ -376,16 +376,9 @@ static int captureMake(Capture *c, const char *zTable, int bInbox){
 
 /* The same in a transaction, or a savepoint of the caller's (I1). */
 static int captureTransaction(Capture *c, const char *zTable, int bInbox){
-  sqlite3 *db = c->pStore->pConn->db;
-  int bAuto = sqlite3_get_autocommit(db);
-  int rc = prillStoreExec(c->pStore, bAuto ? "BEGIN IMMEDIATE" : "SAVEPOINT prill_capture");
-  if( rc!=SQLITE_OK ) return rc;
-  rc = captureMake(c, zTable, bInbox);
-  if( rc==SQLITE_OK ) rc = prillStoreExec(c->pStore, bAuto ? "COMMIT" : "RELEASE prill_capture");
-  if( rc!=SQLITE_OK && !sqlite3_get_autocommit(db) ){
-    sqlite3_exec(db, bAuto ? "ROLLBACK" : "ROLLBACK TO prill_capture; RELEASE prill_capture", 0, 0, 0);
-  }
-  return rc;
+  PrillUndo undo;
+  int rc = prillUndoBegin(c->pStore, &undo, !sqlite3_get_autocommit(c->pStore->pConn->db));
+  return rc==SQLITE_OK ? prillUndoEnd(c->pStore, &undo, captureMake(c, zTable, bInbox)) : rc;
 }
 
 /* Argument i as text; *pRc when memory is out. */

@@ -189,6 +189,7 @@ int prillInboxDrain(PrillStore *p, const char *zInbox){
 
 /* A step of one inbox, if it has rows, as a transaction of its own. */
 static int inboxTransaction(PrillStore *p, const char *zInbox, int *pbMore){
+  PrillUndo undo;
   sqlite3_stmt *pStmt = 0;
   int bRows = 0;
   int rc = inboxPrepare(p, &pStmt, "SELECT 1 FROM \"%w\".\"%w\" WHERE " INBOX_WAITS " LIMIT 1", zInbox);
@@ -197,13 +198,9 @@ static int inboxTransaction(PrillStore *p, const char *zInbox, int *pbMore){
   sqlite3_finalize(pStmt);
   *pbMore = 0;
   if( rc!=SQLITE_OK || !bRows ) return rc;
-  rc = prillStoreExec(p, "BEGIN IMMEDIATE");
+  rc = prillUndoBegin(p, &undo, 0);
   if( rc!=SQLITE_OK ) return rc;
-  rc = inboxStep(p, zInbox, pbMore);
-  if( rc==SQLITE_OK ) rc = prillStoreExec(p, "COMMIT");
-  if( rc!=SQLITE_OK && !sqlite3_get_autocommit(p->pConn->db) ){
-    sqlite3_exec(p->pConn->db, "ROLLBACK", 0, 0, 0);
-  }
+  rc = prillUndoEnd(p, &undo, inboxStep(p, zInbox, pbMore));
   prillStoreLetGo(p);
   return rc;
 }

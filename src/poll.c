@@ -194,11 +194,7 @@ static int pollExit(PrillPoll *p, PrillStore *pStore, int rc){
     (void)sqlite3_exec(db, "PRAGMA query_only=1", 0, 0, 0);
     if( rc==SQLITE_OK ) prillStoreCommit(pStore);
   }else{
-    if( rc==SQLITE_OK ) rc = prillStoreExec(pStore, "RELEASE prill_poll");
-    if( rc!=SQLITE_OK && !sqlite3_get_autocommit(db) ){
-      (void)sqlite3_exec(db, "ROLLBACK TO prill_poll", 0, 0, 0);
-      (void)sqlite3_exec(db, "RELEASE prill_poll", 0, 0, 0);
-    }
+    rc = prillUndoEnd(pStore, &p->undo, rc);
   }
   if( rc!=SQLITE_OK && p->nKnown>0 ){                                       /* I4 */
     PrillKnown *k = &p->aKnown[p->nKnown-1];
@@ -221,7 +217,7 @@ static int pollEnter(PrillPoll *p, PrillStore *pStore){
     rc = prillStoreExec(pStore, "PRAGMA query_only=0");
     if( rc==SQLITE_OK ) rc = prillStoreExec(pStore, "BEGIN IMMEDIATE");
   }else{
-    rc = prillStoreExec(pStore, "SAVEPOINT prill_poll");
+    rc = prillUndoBegin(pStore, &p->undo, 1);
     if( rc!=SQLITE_OK ) return rc;
     rc = prillStoreParty(pStore);
   }

@@ -80,6 +80,7 @@ struct PrillPoll {
   i64 iVer;                           /* last version given out */
   i64 iUndo;                          /* counts versions that were rolled back */
   i64 iCut;                           /* pStore->iCut when the row was last looked at */
+  PrillUndo undo;                     /* of its own transaction in pStore */
   u8 bTxn;                            /* this call is part of a transaction of the caller */
   u8 bFenced;                         /* another has its group.instance.id */
   i64 msSwept;                        /* when it last looked who lives */

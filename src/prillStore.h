@@ -284,6 +284,16 @@ void prillStoreDone(PrillStore*, sqlite3_stmt*, int *pRc);
 /* Run SQL text in which every "%w" (with its quotes) stands for the schema;
 ** the rest is sqlite3_mprintf's.  Keeps last_insert_rowid. */
 int prillStoreExec(PrillStore*, const char *zFmt, ...);
+/* A transaction of our own around nested statements, or with bSave a savepoint:
+** Begin, the work, End with the work's result, which is kept by COMMIT or taken
+** back.  End is called if Begin succeeded. */
+typedef struct PrillUndo PrillUndo;
+struct PrillUndo {
+  int bSave;
+  sqlite3_stmt *pBack, *pRelease;
+};
+int prillUndoBegin(PrillStore*, PrillUndo*, int bSave);
+int prillUndoEnd(PrillStore*, PrillUndo*, int rc);
 /* Prepare SQL in the same manner; the caller finalizes. */
 int prillStorePrepare(PrillStore*, sqlite3_stmt**, const char *zFmt, ...);
 /* Execute zSql as it is, and free it; NULL is out of memory. */

@@ -334,15 +334,12 @@ static int trimAhead(PrillStore *p, void *pArg){
 }
 
 int prillTrimTransaction(PrillStore *p, int (*xStep)(PrillStore*, void*), void *pArg){
-  int rc = prillStoreExec(p, "BEGIN IMMEDIATE");
+  PrillUndo undo;
+  int rc = prillUndoBegin(p, &undo, 0);
   if( rc!=SQLITE_OK ) return rc;
   rc = prillStoreRefresh(p);
   if( rc==SQLITE_OK ) rc = xStep(p, pArg);
-  if( rc==SQLITE_OK ) rc = prillStoreExec(p, "COMMIT");
-  if( rc!=SQLITE_OK && !sqlite3_get_autocommit(p->pConn->db) ){
-    sqlite3_exec(p->pConn->db, "ROLLBACK", 0, 0, 0);
-  }
-  return rc;
+  return prillUndoEnd(p, &undo, rc);
 }
 
 /* Is everything in the trash now durably dropped and beyond every snapshot? */
