@@ -4,23 +4,28 @@
 ** May call: base, codec.
 **
 ** A page is one committed batch, its CRC checked, its records decompressed and
-** their beginnings listed; what they hold is not looked at (a reader decodes
-** what it gives), unless prillPageCheck is asked to.  Committed bytes never change, so a page is good for
-** as long as its name (partition, segment, generation, byte position) is in
-** the snapshot that leads to it.  Scans put here only the first batch they
+** their beginnings listed as far as somebody asked; what they hold is not looked
+** at (a reader decodes what it gives), unless prillPageCheck is asked to.
+** Committed bytes never change, so a page is good for as long as its name
+** (partition, segment, generation, byte position) is in the snapshot that leads
+** to it.  Scans put here only the first batch they
 ** read: a lookup's; the rest of a long scan would push everything else out.
 **
 ** The cache is bounded: PAGE_SETS sets of PAGE_WAYS pages, newest first, of at
-** most PAGE_MX bytes each, a store.
+** most PAGE_MX bytes each, a store.  Beside it stand the names, hashed to 64 bits,
+** of PAGE_SURE batches whose checksum this connection has seen to hold: a lookup
+** that comes back to one reads it again, but does not check it again.
 */
 #include "prillInt.h"
 
 #define PAGE_SETS 16
 #define PAGE_WAYS 4
 #define PAGE_MX 131072
+#define PAGE_SURE 8192
 
 struct PrillPageCache {
   PrillPage *ap[PAGE_SETS][PAGE_WAYS];
+  u64 aSure[PAGE_SURE];
 };
 
 void prillPageUnref(PrillPage *p){
@@ -60,26 +65,33 @@ PrillPage *prillPageFind(PrillStore *pStore, int iPid, i64 iBase, i64 iGen, i64 
   return 0;
 }
 
-/* List where records begin, by their lengths alone: a lookup decodes the one
-** record it wants.  0 when they do not fill the batch as its header says. */
-static int pageStarts(PrillPage *p){
-  const u8 *a = p->aRec, *aEnd = p->aRec + p->nRec;
-  int i;
-  for(i=0; i<p->b.nRec; i++){
+/* By their lengths alone: a lookup decodes the one record it wants. */
+i64 prillPageStart(PrillPage *p, int i){
+  const u8 *aEnd = p->aRec + p->nRec;
+  const u8 *a = p->aRec + p->aStart[p->nStart];
+  while( p->nStart<i ){
     i64 nLen;
     int n;
-    p->aStart[i] = (u32)(a - p->aRec);
-    n = prillVarintGet(a, aEnd, &nLen);
-    if( n==0 || nLen<1 || nLen>aEnd-a-n ) return 0;
-    a += n+nLen;
+    if( aEnd-a>=2 && a[0]>=0x80 && a[1]<0x80 && (a[0]&1)==0 ){
+      nLen = (a[0]&0x7f)>>1 | a[1]<<6;
+      n = 2;
+    }else{
+      n = prillVarintGet(a, aEnd, &nLen);
+      if( n==0 ) return -1;
+    }
+    if( nLen<1 || nLen>aEnd-a-n ) return -1;
+    a += n + nLen;
+    p->aStart[++p->nStart] = (u32)(a - p->aRec);
   }
-  return a==aEnd;
+  return p->aStart[i];
 }
 
 int prillPageCheck(PrillPage *p){
   i64 iPrev = p->b.iBase-1;
   int i;
-  for(i=0; i<p->b.nRec && !p->bChecked; i++){
+  if( p->bChecked ) return 1;
+  if( prillPageStart(p, p->b.nRec)!=p->nRec ) return 0;
+  for(i=0; i<p->b.nRec; i++){
     PrillRecord r;
     if( prillRecordDecode(p->aRec+p->aStart[i], p->aRec+p->nRec, p->b.iBase, p->b.iBaseTs, &r)==0
      || r.iOff<=iPrev || r.iOff>p->b.iBase+p->b.dLast ) return 0;
@@ -89,22 +101,46 @@ int prillPageCheck(PrillPage *p){
   return 1;
 }
 
+static PrillPageCache *pageCache(PrillStore *pStore){
+  if( pStore->pPages==0 ){
+    pStore->pPages = (PrillPageCache*)sqlite3_malloc64(sizeof(PrillPageCache));
+    if( pStore->pPages ) memset(pStore->pPages, 0, sizeof(PrillPageCache));
+  }
+  return pStore->pPages;
+}
+
 PrillPage *prillPageAdd(
   PrillStore *pStore, int iPid, i64 iBase, i64 iGen, i64 iPos,
   const PrillBatch *pB, PrillBuf *pBuf, const u8 *aRec, i64 nRec
 ){
+  PrillBuf old = {0,0,0};
   PrillPage *p, **ap;
   int i;
-  if( nRec>PAGE_MX || pB->nRec<=0 || pB->nRec>nRec ) return 0;
-  if( pStore->pPages==0 ){
-    pStore->pPages = (PrillPageCache*)sqlite3_malloc64(sizeof(PrillPageCache));
-    if( pStore->pPages==0 ) return 0;
-    memset(pStore->pPages, 0, sizeof(PrillPageCache));
+  if( nRec>PAGE_MX || pB->nRec<=0 || pB->nRec>nRec || pageCache(pStore)==0 ) return 0;
+  ap = pStore->pPages->ap[pageSet(iPid, iBase, iPos)];
+  p = ap[PAGE_WAYS-1];
+  ap[PAGE_WAYS-1] = 0;
+  if( p && p->nRef>1 ){
+    p->nRef--;
+    p = 0;
   }
-  p = (PrillPage*)sqlite3_malloc64(sizeof(*p));
-  if( p==0 ) return 0;
-  memset(p, 0, sizeof(*p));
-  p->aStart = (u32*)sqlite3_malloc64(sizeof(u32)*(u64)pB->nRec);
+  if( p==0 ){
+    p = (PrillPage*)sqlite3_malloc64(sizeof(*p));
+    if( p==0 ) return 0;
+    memset(p, 0, sizeof(*p));
+  }
+  if( p->nStartAlloc<=pB->nRec ){
+    u32 *a = (u32*)sqlite3_realloc64(p->aStart, sizeof(u32)*((u64)pB->nRec+1));
+    if( a==0 ){
+      p->nRef = 1;
+      prillPageUnref(p);
+      return 0;
+    }
+    p->aStart = a;
+    p->nStartAlloc = pB->nRec+1;
+  }
+  p->aStart[0] = 0;
+  p->nStart = 0;
   p->nRef = 2;                                  /* the cache's and the caller's */
   p->iPid = iPid;
   p->iBase = iBase;
@@ -113,16 +149,28 @@ PrillPage *prillPageAdd(
   p->b = *pB;
   p->aRec = aRec;
   p->nRec = nRec;
-  if( p->aStart==0 || !pageStarts(p) ){
-    sqlite3_free(p->aStart);
-    sqlite3_free(p);
-    return 0;
-  }
+  p->bChecked = 0;
+  old = p->buf;
+  old.n = 0;
   p->buf = *pBuf;
-  memset(pBuf, 0, sizeof(*pBuf));
-  ap = pStore->pPages->ap[pageSet(iPid, iBase, iPos)];
-  prillPageUnref(ap[PAGE_WAYS-1]);
+  *pBuf = old;
   for(i=PAGE_WAYS-1; i>0; i--) ap[i] = ap[i-1];
   ap[0] = p;
   return p;
+}
+
+static u64 pageName(int iPid, i64 iBase, i64 iGen, i64 iPos){
+  u64 h = ((u64)iPos + (u64)iPid*0xff51afd7ed558ccdULL) ^ ((u64)iBase*0xc4ceb9fe1a85ec53ULL);
+  h = (h ^ (h>>29) ^ (u64)iGen*0xbf58476d1ce4e5b9ULL) * 0x9e3779b97f4a7c15ULL;
+  return (h ^ (h>>32)) | 1;
+}
+
+void prillPageSure(PrillStore *pStore, int iPid, i64 iBase, i64 iGen, i64 iPos){
+  u64 h = pageName(iPid, iBase, iGen, iPos);
+  if( pageCache(pStore) ) pStore->pPages->aSure[(h>>1)%PAGE_SURE] = h;
+}
+
+int prillPageIsSure(const PrillStore *pStore, int iPid, i64 iBase, i64 iGen, i64 iPos){
+  u64 h = pageName(iPid, iBase, iGen, iPos);
+  return pStore->pPages && pStore->pPages->aSure[(h>>1)%PAGE_SURE]==h;
 }

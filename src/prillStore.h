@@ -243,6 +243,7 @@ struct PrillStore {
   PrillBuf spareWrite;
   void *pFiles;           /* open segment files (part.c) */
   PrillPageCache *pPages; /* decoded batches (page.c) */
+  struct PrillScan *pSpareScan;       /* a closed scan's memory, for the next (scan.c) */
   i64 nFailed;            /* failed appends, for prill_debug() */
   PrillWake *pWake;       /* the connection's, once asked for (wake.c) */
   u8 bTouched;            /* xCommit wakes, whatever was staged */
@@ -606,9 +607,9 @@ void prillStageFull(PrillStage*);
 int prillStageLevel(PrillStage*, int *pLevel);
 
 /* page.c: decoded batches kept for the next lookup.  Find and Add give a
-** reference.  Add takes over *pBuf, whose bytes hold the records aRec[0..nRec);
-** NULL, and nothing taken, when there is no memory, the batch is too large, or
-** its records are not as many as its header says. */
+** reference.  Add takes over *pBuf, whose bytes hold the records aRec[0..nRec), and
+** may leave another's emptied memory there; NULL, and nothing taken, when there is no
+** memory or the batch is too large. */
 typedef struct PrillPage PrillPage;
 struct PrillPage {
   int nRef;
@@ -618,11 +619,19 @@ struct PrillPage {
   PrillBuf buf;
   const u8 *aRec;         /* nRec bytes of records, in buf */
   i64 nRec;
-  u32 *aStart;            /* where each begins; b.nRec of them */
+  u32 *aStart;            /* where each begins: of the first nStart, and the next */
+  int nStart, nStartAlloc;
   u8 bChecked;            /* prillPageCheck has said yes */
 };
+/* Where record i begins, in bytes from aRec; -1: the records before it are not
+** what the header says. */
+i64 prillPageStart(PrillPage*, int i);
 /* 1 when all its records are well-formed and their offsets rise. */
 int prillPageCheck(PrillPage*);
+/* A batch whose checksum has held, and whether this is one: bytes of a segment never
+** change.  What is noted may be forgotten. */
+void prillPageSure(PrillStore*, int iPid, i64 iBase, i64 iGen, i64 iPos);
+int prillPageIsSure(const PrillStore*, int iPid, i64 iBase, i64 iGen, i64 iPos);
 PrillPage *prillPageFind(PrillStore*, int iPid, i64 iBase, i64 iGen, i64 iPos);
 PrillPage *prillPageAdd(PrillStore*, int iPid, i64 iBase, i64 iGen, i64 iPos,
                         const PrillBatch*, PrillBuf *pBuf, const u8 *aRec, i64 nRec);
@@ -645,6 +654,7 @@ struct PrillRange {
   const u8 *pKey;
 };
 int prillScanOpen(PrillPart*, const PrillRange*, PrillScan**);
+void prillScanFreeSpare(PrillStore*);
 /* SQLITE_ROW with *pRec filled (pointers good until the next call),
 ** SQLITE_DONE, or an error.  Records outside the range are never returned. */
 int prillScanNext(PrillScan*, PrillRecord *pRec);

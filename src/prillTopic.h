@@ -22,6 +22,7 @@ static inline int prillPlanColumn(int bDoor, int iCol){
 
 #define TOPIC_OFF_BITS  48            /* rowid: partition<<48 | offset */
 #define TOPIC_MX_TERM   16            /* terms of one plan */
+#define TOPIC_MX_PLAN   96            /* bytes of a plan whose text is kept */
 
 /* vtab_record.c.  Column eCol (not TOPIC_SCHEMA) of a record of pTopic, on which
 ** pScan stands, as the result; *pJson is room for headers. */
@@ -31,7 +32,8 @@ int prillRecordColumn(sqlite3_context*, int eCol, const PrillTopic*, int iPart, 
 /* A plan as xFilter reads it, and what its terms leave. */
 typedef struct PrillPlan PrillPlan;
 struct PrillPlan {
-  const char *zPlan;                  /* idxStr; its address tells it apart */
+  const char *zPlan;                  /* idxStr; its address tells it apart in one cursor */
+  char zText[TOPIC_MX_PLAN];          /* its text, where that fits: it does for all cursors */
   int nTerm;
   struct { u8 eCol, eOp; } aTerm[TOPIC_MX_TERM];   /* in the order of xFilter's arguments */
   u8 bOffsets;                        /* offsets only */

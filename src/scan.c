@@ -22,6 +22,8 @@
 
 #define SCAN_READ_MIN 16384
 #define SCAN_READ_MAX 65536
+#define SCAN_KEEP 262144    /* most bytes of a closed scan kept for the next */
+#define SCAN_KEEP_SEG 64
 
 typedef struct ScanSeg ScanSeg;
 struct ScanSeg {
@@ -39,7 +41,7 @@ struct PrillScan {
   u8 bStream;               /* reads batches above the committed end */
   u8 bLoss;                 /* I3 */
   ScanSeg *aSeg;
-  int nSeg;
+  int nSeg, nSegAlloc;
   PrillChunk **apTail;      /* the tail's list, held */
   int iTail, nTail;         /* of it, the chunks iTail..iTail+nTail-1 */
   PrillChunk **apOwn;       /* this transaction's chunks, referenced */
@@ -91,11 +93,12 @@ static int scanBad(PrillScan *p, const char *zWhat){
 ** Opening.
 */
 static int scanAddSeg(PrillScan *p, const ScanSeg *pSeg){
-  ScanSeg *a;
-  if( (p->nSeg & (p->nSeg-1))==0 ){
-    a = (ScanSeg*)sqlite3_realloc64(p->aSeg, sizeof(*a)*(u64)PRILL_MAX(1, p->nSeg*2));
+  if( p->nSeg>=p->nSegAlloc ){
+    int nAlloc = p->nSegAlloc*2 + 2;
+    ScanSeg *a = (ScanSeg*)sqlite3_realloc64(p->aSeg, sizeof(*a)*(u64)nAlloc);
     if( a==0 ) return SQLITE_NOMEM;
     p->aSeg = a;
+    p->nSegAlloc = nAlloc;
   }
   p->aSeg[p->nSeg++] = *pSeg;
   return SQLITE_OK;
@@ -241,15 +244,48 @@ static int scanEnter(PrillScan *p){
   return rc;
 }
 
+/* A scan with nothing in it: the last one's memory, or new. */
+static PrillScan *scanNew(PrillStore *pStore){
+  PrillScan *p = pStore->pSpareScan;
+  PrillScan old;
+  if( p==0 ){
+    p = (PrillScan*)sqlite3_malloc64(sizeof(*p));
+    if( p ) memset(p, 0, sizeof(*p));
+    return p;
+  }
+  pStore->pSpareScan = 0;
+  old = *p;
+  memset(p, 0, sizeof(*p));
+  p->aSeg = old.aSeg;
+  p->nSegAlloc = old.nSegAlloc;
+  p->read = old.read;
+  p->out = old.out;
+  p->recs = old.recs;
+  p->read.n = p->out.n = p->recs.n = 0;
+  return p;
+}
+
+static void scanFree(PrillScan *p){
+  sqlite3_free(p->aSeg);
+  prillBufFree(&p->read);
+  prillBufFree(&p->out);
+  prillBufFree(&p->recs);
+  sqlite3_free(p);
+}
+
+void prillScanFreeSpare(PrillStore *pStore){
+  if( pStore->pSpareScan ) scanFree(pStore->pSpareScan);
+  pStore->pSpareScan = 0;
+}
+
 int prillScanOpen(PrillPart *pPart, const PrillRange *pRange, PrillScan **pp){
   PrillScan *p;
   PrillWrite *w = pPart->pWrite;
   int rc = prillPartSegs(pPart);
   *pp = 0;
   if( rc!=SQLITE_OK ) return rc;
-  p = (PrillScan*)sqlite3_malloc64(sizeof(*p));
+  p = scanNew(pPart->pStore);
   if( p==0 ) return SQLITE_NOMEM;
-  memset(p, 0, sizeof(*p));
   p->pPart = pPart;
   pPart->nRef++;
   p->r = *pRange;
@@ -285,20 +321,22 @@ int prillScanOpen(PrillPart *pPart, const PrillRange *pRange, PrillScan **pp){
 }
 
 void prillScanClose(PrillScan *p){
+  PrillStore *pStore;
   int i;
   if( p==0 ) return;
+  pStore = p->pPart->pStore;
   prillLookFree(p->pLook);
   prillTailLetGo(p->apTail);
   for(i=0; i<p->nOwn; i++) prillChunkUnref(p->apOwn[i]);
   sqlite3_free(p->apOwn);
-  sqlite3_free(p->aSeg);
   sqlite3_free(p->aBack);
-  prillBufFree(&p->read);
-  prillBufFree(&p->out);
-  prillBufFree(&p->recs);
   prillPageUnref(p->pPage);
   prillPartUnref(p->pPart);
-  sqlite3_free(p);
+  if( pStore->pSpareScan || p->nSegAlloc>SCAN_KEEP_SEG || p->read.nAlloc+p->out.nAlloc+p->recs.nAlloc>SCAN_KEEP ){
+    scanFree(p);
+  }else{
+    pStore->pSpareScan = p;
+  }
 }
 
 /**************************************************************************
@@ -383,14 +421,17 @@ static int scanCodec(PrillScan *p, const PrillBatch *pB){
 /* Use the page: begin at the first record wanted. */
 static int scanUsePage(PrillScan *p){
   PrillPage *pPage = p->pPage;
-  i64 k = p->r.iFrom - pPage->b.iBase;
+  i64 k = p->r.iFrom - pPage->b.iBase, iAt;
   p->b = pPage->b;
   p->a = pPage->aRec;
   p->aEnd = pPage->aRec + pPage->nRec;
   p->nLeft = p->b.nRec;
   if( !p->r.bDesc && k>0 && k<p->b.nRec && p->b.nRec==p->b.dLast+1 ){
     PrillRecord r;
-    const u8 *a = p->a + pPage->aStart[k];
+    const u8 *a = p->a;
+    iAt = prillPageStart(pPage, (int)k);
+    if( iAt<0 ) return SQLITE_OK;
+    a += iAt;
     if( prillRecordDecode(a, p->aEnd, p->b.iBase, p->b.iBaseTs, &r)>0 && r.iOff==p->r.iFrom ){
       p->a = a;
       p->nLeft -= k;
@@ -415,13 +456,25 @@ static PrillSeg *scanListed(PrillScan *p){
   return 0;
 }
 
+/* Is what was read good for later: committed, and sure to stay? */
+static int scanLasting(const PrillScan *p){
+  return !p->bStream && !(p->bLoss && p->aSeg[p->iSeg].bActive);
+}
+
 /* Does the checksum of batch *pB, its bytes at a, hold?  With bTrust, one
-** unbroken stretch of each segment is remembered, and not checked again. */
+** unbroken stretch of each segment is remembered, and not checked again; a
+** lookup's batch is by name. */
 static int scanChecked(PrillScan *p, const u8 *a, const PrillBatch *pB){
   PrillSeg *pSure = p->r.bTrust ? scanListed(p) : 0;
+  const ScanSeg *pSeg = &p->aSeg[p->iSeg];
   i64 iEnd = p->iPos + pB->nByte;
   if( pSure && p->iPos>=pSure->iSureFrom && iEnd<=pSure->iSureTo ) return SQLITE_OK;
+  if( p->nLoaded==0 && scanLasting(p)
+   && prillPageIsSure(p->pPart->pStore, p->pPart->iPid, pSeg->iBase, pSeg->iGen, p->iPos) ) return SQLITE_OK;
   if( prillBatchCheck(a, pB)!=SQLITE_OK ) return scanBad(p, "checksum");
+  if( p->nLoaded==0 && scanLasting(p) ){
+    prillPageSure(p->pPart->pStore, p->pPart->iPid, pSeg->iBase, pSeg->iGen, p->iPos);
+  }
   if( pSure ){
     if( p->iPos>pSure->iSureTo || iEnd<pSure->iSureFrom || pSure->iSureTo==0 ){
       pSure->iSureFrom = p->iPos;
@@ -447,7 +500,7 @@ static int scanBody(PrillScan *p, const PrillBatch *pB){
   if( rc==SQLITE_NOMEM ) return rc;
   if( rc==SQLITE_MISMATCH ) return scanCodec(p, pB);
   if( rc!=SQLITE_OK ) return scanBad(p, "its records do not decompress");
-  if( p->nLoaded++==0 && !p->bStream && !(p->bLoss && pSeg->bActive) ){
+  if( p->nLoaded++==0 && scanLasting(p) ){
     PrillBuf *pBuf = aRec==p->out.a ? &p->out : &p->read;
     p->pPage = prillPageAdd(p->pPart->pStore, p->pPart->iPid, pSeg->iBase, pSeg->iGen, p->iPos, pB, pBuf,
                             aRec, nRec);
@@ -603,6 +656,7 @@ static int scanNextAsc(PrillScan *p, PrillRecord *pRec){
       rc = scanDecode(p, pRec);
       if( rc!=SQLITE_OK ) return rc;
       if( pRec->iOff>p->r.iTo ) return SQLITE_DONE;
+      if( pRec->iOff==p->r.iTo ) p->nLeft = 0;                  /* none after it is wanted */
       if( pRec->iOff>=p->r.iFrom && pRec->iTs>=p->r.iTsFrom && pRec->iTs<=p->r.iTsTo ) return SQLITE_ROW;
     }
     p->bBatch = p->bEasy = 0;

@@ -335,6 +335,7 @@ static void storeFree(PrillStore *p){
   prillFilesClose(p);
   prillPagesFree(p);
   prillStageFreeSpare(p);
+  prillScanFreeSpare(p);
   prillBufFree(&p->spareChunk);
   prillBufFree(&p->spareWrite);
   sqlite3_free(p->apPart);

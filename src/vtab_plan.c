@@ -307,12 +307,17 @@ static int planWord(const char **pz, const char *zWord){
 }
 
 /* A statement's idxStr keeps its address, so that the inner loop of a join
-** reads it once. */
+** reads it once; and a cursor that is used again, with the same text, not at all. */
 void prillPlanParse(PrillPlan *p, const char *zPlan){
   const char *z = zPlan;
+  size_t n;
   int i;
   if( zPlan==p->zPlan ) return;
   p->zPlan = zPlan;
+  if( p->zText[0] && strcmp(p->zText, zPlan)==0 ) return;
+  n = strlen(zPlan);
+  p->zText[0] = 0;
+  if( n<sizeof(p->zText) ) memcpy(p->zText, zPlan, n+1);
   p->nTerm = 0;
   p->bOffsets = p->bByOffset = p->bDescPart = p->bDescOff = 0;
   while( *z ){
@@ -331,7 +336,10 @@ void prillPlanParse(PrillPlan *p, const char *zPlan){
     }else{
       for(i=0; i<PLAN_N_TERM && !planWord(&z, planTerm[i].z); i++){}
       assert( i<PLAN_N_TERM && p->nTerm<TOPIC_MX_TERM );
-      if( i==PLAN_N_TERM || p->nTerm>=TOPIC_MX_TERM ) return;
+      if( i==PLAN_N_TERM || p->nTerm>=TOPIC_MX_TERM ){
+        p->zText[0] = 0;
+        return;
+      }
       p->aTerm[p->nTerm].eCol = planTerm[i].eCol;
       p->aTerm[p->nTerm++].eOp = planTerm[i].eOp;
     }

@@ -62,6 +62,7 @@ struct TopicVtab {
   i64 nChange;                        /* total changes when it did */
   PrillPlacer placer;                 /* which partition */
   PrillBuf hdr;                       /* an INSERT's headers, encoded */
+  TopicCursor *pSpare;                /* a closed cursor, for the next; or NULL */
 };
 
 /* One partition of a merge: its scan and a copy of the record it stands on. */
@@ -227,6 +228,7 @@ static int topicAgrees(PrillConn *pConn, const TopicArgs *p, const PrillTopic *p
 static int topicDisconnect(sqlite3_vtab *pTab){
   TopicVtab *p = (TopicVtab*)pTab;
   prillPlaceFree(&p->placer);
+  sqlite3_free(p->pSpare);
   sqlite3_free(p->base.zErrMsg);
   prillTopicUnref(p->pTopic);
   prillStorePut(p->pStore);
@@ -673,10 +675,14 @@ static int topicBestIndex(sqlite3_vtab *pTab, sqlite3_index_info *pInfo){
 */
 
 static int topicOpen(sqlite3_vtab *pTab, sqlite3_vtab_cursor **pp){
-  TopicCursor *c = (TopicCursor*)sqlite3_malloc64(sizeof(*c));
-  (void)pTab;
-  if( c==0 ) return SQLITE_NOMEM;
-  memset(c, 0, sizeof(*c));
+  TopicVtab *p = (TopicVtab*)pTab;
+  TopicCursor *c = p->pSpare;
+  p->pSpare = 0;
+  if( c==0 ){
+    c = (TopicCursor*)sqlite3_malloc64(sizeof(*c));
+    if( c==0 ) return SQLITE_NOMEM;
+    memset(c, 0, sizeof(*c));
+  }
   c->bEof = 1;
   *pp = &c->base;
   return SQLITE_OK;
@@ -706,13 +712,17 @@ static void topicEndScans(TopicCursor *c){
 
 static int topicClose(sqlite3_vtab_cursor *pCur){
   TopicCursor *c = (TopicCursor*)pCur;
+  TopicVtab *p = (TopicVtab*)pCur->pVtab;
   topicEndScans(c);
   prillTopicUnref(c->pTopic);
   prillStorePut(c->pStore);
+  c->pTopic = 0;
+  c->pStore = 0;
+  c->plan.zPlan = 0;
   prillBufFree(&c->plan.key);
   prillBufFree(&c->copy);
   prillBufFree(&c->json);
-  sqlite3_free(c);
+  if( p->pSpare ) sqlite3_free(c); else p->pSpare = c;
   return SQLITE_OK;
 }
 
