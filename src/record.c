@@ -203,14 +203,60 @@ static inline u8 *recordPutBytes(u8 *a, const u8 *p, i32 n){
   return a+n;
 }
 
+/* A number below 0x4000. */
+static inline u8 *recordPutShort(u8 *a, u32 u){
+  if( u<0x80 ){
+    *a = (u8)u;
+    return a+1;
+  }
+  a[0] = (u8)(u|0x80);
+  a[1] = (u8)(u>>7);
+  return a+2;
+}
+
+/*
+** What most records are: no headers, a value, no varint of more than two bytes.
+** Lengths up to RECORD_PLAIN keep the whole record's below 0x2000.  0: it is
+** another, or there is no room for it yet.
+*/
+#define RECORD_PLAIN 0xf00
+static int recordPutPlain(PrillBuf *pBuf, const PrillRecord *p, i64 dTs, i64 dOff){
+  u64 uTs = ((u64)dTs<<1) ^ (0-((u64)dTs>>63));
+  u32 uOff, uKey, uVal, nKey, n;
+  u8 *a;
+  if( p->nHdr!=0 || uTs>=0x4000 || (u64)dOff>=0x2000 || p->nKey<-1 || p->nKey>RECORD_PLAIN
+   || (u32)p->nVal>RECORD_PLAIN ) return 0;
+  nKey = p->nKey>0 ? (u32)p->nKey : 0;
+  n = nKey + (u32)p->nVal;
+  if( pBuf->nAlloc-pBuf->n<n+13 ) return 0;
+  uOff = (u32)dOff<<1;
+  uKey = p->nKey<0 ? 1 : nKey<<1;
+  uVal = (u32)p->nVal<<1;
+  n += 6u + (u32)(uTs>=0x80) + (u32)(uOff>=0x80) + (u32)(uKey>=0x80) + (u32)(uVal>=0x80);
+  a = recordPutShort(pBuf->a+pBuf->n, n<<1);
+  *a++ = 0;
+  a = recordPutShort(a, (u32)uTs);
+  a = recordPutShort(a, uOff);
+  a = recordPutShort(a, uKey);
+  if( nKey ) memcpy(a, p->pKey, nKey);
+  a = recordPutShort(a+nKey, uVal);
+  if( uVal ) memcpy(a, p->pVal, (size_t)p->nVal);
+  a += p->nVal;
+  *a++ = 0;
+  pBuf->n = a-pBuf->a;
+  return 1;
+}
+
 /*
 ** The offset delta is i32 in every reader, so a larger one, or a record whose
 ** length is, is SQLITE_TOOBIG.
 */
 void prillRecordEncode(int *pRc, PrillBuf *pBuf, const PrillRecord *p, i64 dTs,
                        i64 dOff){
-  i64 nBody = recordBody(p, dTs, dOff);
+  i64 nBody;
   u8 *a;
+  if( *pRc==SQLITE_OK && recordPutPlain(pBuf, p, dTs, dOff) ) return;
+  nBody = recordBody(p, dTs, dOff);
   if( *pRc==SQLITE_OK && (nBody>0x7fffffff || dOff<0 || dOff>0x7fffffff) ){
     *pRc = SQLITE_TOOBIG;
   }
