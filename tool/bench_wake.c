@@ -213,7 +213,8 @@ void benchRow11(void){
   benchReport("11", "commit to row, poll each ms over follow, p50", aRatio, bench.nRound, 15.0, "x", "poll %.0f us",
       benchMedian(aP50[WAKE_POLL], bench.nRound));
   for(i=0; i<bench.nRound; i++) aRatio[i] = aP50[WAKE_NONE][i]/aP50[WAKE_FUTEX][i];
-  benchReport("11", "control: wake disabled, p50 over a bare futex", aRatio, bench.nRound, 0.0, "x", "%.0f us",
+  /* The control must miss what is asked for above. */
+  benchReport("11", "control: wake disabled, p50 over a bare futex", aRatio, bench.nRound, 1.3, "x", "%.0f us",
       benchMedian(aP50[WAKE_NONE], bench.nRound));
   benchReport("11", "idle: switches a second", aIdle, bench.nRound, -1.1, "", " ");
 }
