@@ -15,6 +15,7 @@
 #                              while prilld(hold) is 1 requests gather until one is sent
 #   within MS SCRIPT           1 as soon as SCRIPT is true, 0 after MS
 #   prilld_rss                 its resident memory, KiB
+#   prilld_lean KB LIMIT       a bound on memory: 1 when it holds
 #   batch ?-OPTION VALUE ...? VALUE...        a record batch
 #   produce CHAN TOPIC PART BATCH ?VERSION?   {error baseoffset}
 #   run_client NAME COMMAND... what a program printed; a failure is its text
@@ -214,4 +215,10 @@ proc fetch_result {res} {
 proc run_client {args} {
   if {[catch {exec timeout 60 {*}$args 2>@1} out]} { return "failed: $out" }
   return $out
+}
+
+# Is KB below LIMIT?  1, or what it is; a prilld with sanitizers takes what it likes.
+proc prilld_lean {kb limit} {
+  if {$kb<$limit || ![catch {exec grep -q __asan_init $::builddir/prilld}]} { return 1 }
+  return $kb
 }

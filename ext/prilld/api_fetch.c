@@ -57,7 +57,7 @@ static void fetchBuild(PrilldReq *p, i64 *pnByte, int *pnErr){
   FetchState *pState = (FetchState*)p->pState;
   i64 nLeft = PRILL_MIN(PRILL_MAX(pIn->maxBytes, 0), p->pD->conf.szFetch);
   int bWhole = p->pD->nHeld<=p->pD->conf.szHeld;      /* else memory is short */
-  i32 i, j, k = 0;
+  i32 i, j, k = 0, nSeen = 0;
   nLeft = PRILL_MIN(nLeft, PRILL_MIN(prilldConnRoom(p), prilldQuotaRoom(p->pD, p->h.client, PRILLD_CONSUME)));
   p->data.n = 0;
   *pnErr = 0;
@@ -69,14 +69,16 @@ static void fetchBuild(PrilldReq *p, i64 *pnByte, int *pnErr){
       PrillPart *pPart = prilldViewPart(&p->pD->view, pT->topic.z, pT->topic.n, pAsk->partition);
       i64 nMax = PRILL_MIN(nLeft, PRILL_MAX(pAsk->partitionMaxBytes, 0));
       i64 iAt = p->data.n, iNext = 0;
-      int rc;
+      int rc = SQLITE_OK;
       if( fetchCheck(pAsk, pPart, pIn->isolationLevel==1, pR) ){
         ++*pnErr;
         continue;
       }
       pState->aEnd[k] = pR->highWatermark;
-      rc = nMax>0 || (iAt==0 && bWhole)
-         ? prillFetch(pPart, pAsk->fetchOffset, nMax, iAt==0 && bWhole, &p->data, &iNext) : SQLITE_OK;
+      /* More than there are: some are listed twice, and reading them is wasted. */
+      if( ++nSeen<=p->pD->view.pStore->nPart && (nMax>0 || (iAt==0 && bWhole)) ){
+        rc = prillFetch(pPart, pAsk->fetchOffset, nMax, iAt==0 && bWhole, &p->data, &iNext);
+      }
       if( rc!=SQLITE_OK ){
         prilldLog(PRILLD_LOG_ERROR, "topic %.*s partition %d: cannot read: %s", pT->topic.n, pT->topic.z,
                   pAsk->partition, p->pD->view.pConn->zErr ? p->pD->view.pConn->zErr : sqlite3_errstr(rc));
@@ -197,6 +199,7 @@ void prilldApiFetch(PrilldReq *p){
     fetchReply(p);
   }else{
     prillBufFree(&p->data);
+    p->nLook = ((FetchState*)p->pState)->n;
     prilldReqWait(p, p->pD->now+pIn->maxWaitMs, fetchDue);
   }
 }

@@ -136,14 +136,65 @@ void prilldReqWake(PrilldReq *p){
   if( p->pWaitNext ) p->pWaitNext->ppWaitPrev = p->ppWaitPrev;
 }
 
-void prilldCommitted(Prilld *pD){
+/* Look at the requests that wait, whether they can be answered now.
+**
+** Looking costs by the partition, so those that ask for more than LOOK_BIG are not
+** looked at after each commit but in rounds: LOOK_MOST partitions at a time, LOOK_RATE
+** a millisecond.  A commit during a round begins another after it (bLookNew). */
+#define LOOK_BIG  100
+#define LOOK_MOST 20000
+#define LOOK_RATE 1000
+
+static void dispatchLookDue(PrilldTimer*);
+
+static void dispatchLook(Prilld *pD, int bNew){
   PrilldReq *p, *pNext;
-  if( pD->pWait==0 || prilldViewBegin(&pD->view)!=SQLITE_OK ) return;
+  i64 nLook = 0;
+  int bLeft = 0;
+  if( bNew ) pD->bLookNew = 1;
+  if( pD->bLookNew && !pD->bLookRound ){
+    pD->bLookRound = 1;
+    pD->bLookNew = 0;
+    pD->iLookRound++;
+  }
   for(p=pD->pWait; p; p=pNext){
     pNext = p->pWaitNext;
+    if( p->nLook<=LOOK_BIG ){
+      if( !bNew ) continue;
+    }else if( p->iLook==pD->iLookRound ){
+      continue;
+    }else if( pD->now<pD->iLookNext || nLook>LOOK_MOST ){
+      bLeft = 1;
+      continue;
+    }else{
+      nLook += p->nLook;
+      p->iLook = pD->iLookRound;
+    }
     if( p->bWaiting ) prilldFetchRetry(p);
   }
+  if( nLook ) pD->iLookNext = pD->now + nLook/LOOK_RATE;
+  if( !bLeft ){
+    pD->bLookRound = 0;
+    bLeft = pD->bLookNew;
+  }
+  if( bLeft ){
+    pD->look.xDue = dispatchLookDue;
+    (void)prilldTimerSet(&pD->timers, &pD->look, PRILL_MAX(pD->iLookNext, pD->now+1));
+  }
+}
+
+static void dispatchLookView(Prilld *pD, int bNew){
+  if( pD->pWait==0 || prilldViewBegin(&pD->view)!=SQLITE_OK ) return;
+  dispatchLook(pD, bNew);
   prilldViewEnd(&pD->view);
+}
+
+static void dispatchLookDue(PrilldTimer *pTimer){
+  dispatchLookView((Prilld*)((u8*)pTimer - offsetof(Prilld, look)), 0);
+}
+
+void prilldCommitted(Prilld *pD){
+  dispatchLookView(pD, 1);
 }
 
 void prilldReqClose(PrilldReq *p){

@@ -250,6 +250,8 @@ struct PrilldReq {
   int nHead;
   u8 bParked;               /* a group has it until a rebalance is over */
   u8 bDone, bNoReply;
+  i32 nLook;                /* partitions to look at while it waits, */
+  i64 iLook;                /* and the round in which it last was */
   u8 bWaiting;              /* on the list Prilld.pWait */
   u8 bDead;                 /* its connection has closed: on the list Prilld.pDead */
   int nPending;             /* jobs that have it */
@@ -372,6 +374,10 @@ struct Prilld {
   void *pGroups;            /* coordinator.c's */
   void *pLoop;              /* loop.c's */
   void *pStoreThread;       /* store_thread.c's */
+  /* Rounds over the requests that wait for many partitions (dispatch.c). */
+  PrilldTimer look;
+  i64 iLookRound, iLookNext;
+  u8 bLookRound, bLookNew;
   u8 bStopping;
 };
 

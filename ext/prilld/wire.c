@@ -273,6 +273,7 @@ int prilldWireDecode(
 ){
   static const WireStruct sEmpty = {0, 0, 0};
   WireIn in;
+  if( n==0 ) a = (const u8*)"";                   /* a may be NULL then */
   in.a = a;
   in.aEnd = a+n;
   in.iVer = iVer;
