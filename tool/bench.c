@@ -2,7 +2,7 @@
 ** bench.c: prill-bench, the goals of speed measured.
 **
 **     prill-bench [ROW...] [--rounds N] [--quick] [--cpu] [--floor] [--only CODEC]
-**                 [--match WORDS] [--dir DIR] [--write FILE]
+**                 [--match WORDS] [--dir DIR] [--size MIB] [--write FILE]
 **
 ** Each row is work that a topic and an ordinary table do alike, in one
 ** process and one run:
@@ -35,6 +35,8 @@
 ** the table and the topic the same and hides the rest; the scans of row 5 are
 ** therefore measured twice, of TEXT and of BLOB values.
 **
+** --size MIB is the size of row 18's store, 1024 when not said.
+**
 ** --write FILE writes the table as markdown, with the machine, to FILE.
 **
 ** On a machine that others use, --cpu counts the thread's processor time: a
@@ -66,7 +68,7 @@
 #include <time.h>
 #include <unistd.h>
 
-Bench bench = { ".", 0, 0, 5, 0, 0, 0, 0, 0, 0, 0 };
+Bench bench = { ".", 0, 0, 5, 0, 1024, 0, 0, 0, 0, 0, 0 };
 
 /**************************************************************************
 ** Small things.
@@ -474,7 +476,8 @@ static const struct { const char *zRow; void (*x)(void); const char *zAbout; } a
 static _Noreturn void benchUsage(void){
   int i;
   fputs("usage: prill-bench [ROW...] [--rounds N] [--quick] [--cpu] [--floor]\n"
-        "                   [--only table|none|lz4|floor] [--match WORDS] [--dir DIR] [--write FILE]\n"
+        "                   [--only table|none|lz4|floor] [--match WORDS] [--dir DIR] [--size MIB]\n"
+        "                   [--write FILE]\n"
         "rows:\n", stderr);
   for(i=0; i<BENCH_NROW; i++) fprintf(stderr, "  %-3s %s\n", aRow[i].zRow, aRow[i].zAbout);
   exit(2);
@@ -503,6 +506,9 @@ int main(int argc, char **argv){
       bench.zMatch = argv[++i];
     }else if( strcmp(z, "--dir")==0 && i+1<argc ){
       bench.zDir = argv[++i];
+    }else if( strcmp(z, "--size")==0 && i+1<argc ){
+      bench.nMiB = atoi(argv[++i]);
+      if( bench.nMiB<1 || bench.nMiB>1000000 ) benchUsage();
     }else if( strcmp(z, "--write")==0 && i+1<argc ){
       zWrite = argv[++i];
     }else{

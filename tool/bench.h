@@ -24,6 +24,7 @@ struct Bench {
   const char *zMatch;         /* --match: only work whose words contain this, or NULL */
   int nRound;
   int bQuick;                 /* a fifth of the work */
+  int nMiB;                   /* --size: the store of row 18 */
   int bCpu;                   /* --cpu: processor time instead of the clock's */
   int bFloor;                 /* --floor: a table that does nothing takes part */
   int bBlob;                  /* values are BLOBs now, not TEXT */
