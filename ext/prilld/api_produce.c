@@ -9,8 +9,8 @@
 **
 ** What the topic's settings ask of a batch (its codec, keys, times, sizes) is
 ** decided in the transaction, by the settings of its snapshot.  The costly part,
-** compressing anew, is done before by the settings this connection last saw,
-** and again only where they have changed since.
+** looking for keys and compressing anew, is done before by the settings this
+** connection last saw, and again only where they have changed since.
 **
 ** With acks=0 there is no answer; an error closes the connection, so that the
 ** client looks again.
@@ -28,6 +28,7 @@ struct ProducePart {
   int eMade;
   PrillBatch bMade;
   i16 iErr;
+  u8 bKeyed;                    /* all its records are known to have keys */
   u8 bLog;                      /* the log refused it: the answer has its start, as Kafka's does */
   const char *zErr;             /* static, or the job's arena's */
 };
@@ -120,25 +121,57 @@ static PrillTopic *produceTopic(const ProducePart *p, PrilldWriter *pW){
   return prillStoreTopic(pW->pStore, zName);
 }
 
-/* The batch in the topic's codec, where that is not the producer's.  With
-** bUnpacked pScratch has its records already. */
-static void produceMake(ProducePart *p, const PrillConfig *pCfg, PrillBuf *pScratch, int bUnpacked){
+/* The records of the batch: as they were sent, or in pScratch, where with
+** bUnpacked they are already. */
+static int produceRecords(ProducePart *p, PrillBuf *pScratch, int bUnpacked, const u8 **paRec, i64 *pnRec){
+  if( bUnpacked && (p->b.mAttr & PRILL_ATTR_CODEC)!=PRILL_NONE ){
+    *paRec = pScratch->a;
+    *pnRec = pScratch->n;
+    return SQLITE_OK;
+  }
+  return prillBatchRecords(p->pIn->records.a, &p->b, pScratch, paRec, pnRec);
+}
+
+/* Have all its records keys? */
+static void produceKeys(ProducePart *p, PrillBuf *pScratch){
+  const u8 *aRec, *aEnd;
+  i64 nRec;
+  i32 i;
+  if( produceRecords(p, pScratch, 1, &aRec, &nRec)!=SQLITE_OK ) return;
+  for(i=0, aEnd=aRec+nRec; i<p->b.nRec; i++){
+    PrillRecord r;
+    aRec += prillRecordDecode(aRec, aEnd, 0, p->b.iBaseTs, &r);
+    if( r.nKey<0 ) return;
+  }
+  p->bKeyed = 1;
+}
+
+/* The batch in the topic's codec, where that is not the producer's.  1: it would be
+** larger than max.message.bytes, and is not kept. */
+static int produceMake(ProducePart *p, const PrillConfig *pCfg, PrillBuf *pScratch, int bUnpacked){
   int eHas = p->b.mAttr & PRILL_ATTR_CODEC;
   int eWant = pCfg->eCompress==PRILL_PRODUCER ? eHas : pCfg->eCompress;
-  const u8 *aRec = pScratch->a;
-  i64 nRec = pScratch->n;
-  int rc = SQLITE_OK;
+  const u8 *aRec;
+  i64 nRec = 0;
+  int rc;
   if( eWant==eHas ){
     prillBufFree(&p->made);
-    return;
+    return 0;
   }
-  if( p->made.n && p->eMade==eWant ) return;
-  if( eHas==PRILL_NONE || !bUnpacked ) rc = prillBatchRecords(p->pIn->records.a, &p->b, pScratch, &aRec, &nRec);
+  if( p->made.n && p->eMade==eWant ) return p->made.n>pCfg->szMessage;
+  rc = produceRecords(p, pScratch, bUnpacked, &aRec, &nRec);
   p->made.n = 0;
+  if( eWant==PRILL_NONE && nRec>pCfg->szMessage ) return 1;
   p->bMade = p->b;
   prillBatchEncode(&rc, &p->made, &p->bMade, eWant, aRec, nRec);
   p->eMade = eWant;
-  if( rc!=SQLITE_OK ) produceRefuse(p, KE_UNKNOWN_SERVER_ERROR, "the record batch cannot be compressed anew");
+  if( rc!=SQLITE_OK ){
+    produceRefuse(p, KE_UNKNOWN_SERVER_ERROR, "the record batch cannot be compressed anew");
+  }else if( p->made.n>pCfg->szMessage ){
+    prillBufFree(&p->made);
+    return 1;
+  }
+  return 0;
 }
 
 static void producePrepare(PrilldJob *pJob, PrilldWriter *pW){
@@ -148,7 +181,9 @@ static void producePrepare(PrilldJob *pJob, PrilldWriter *pW){
     ProducePart *pPart = &p->a[i];
     PrillTopic *pTopic;
     produceVet(pPart, &p->scratch, pJob->pReq->h.iVer);
-    if( pPart->iErr==0 && (pTopic = produceTopic(pPart, pW))!=0 ) produceMake(pPart, &pTopic->cfg, &p->scratch, 1);
+    if( pPart->iErr || (pTopic = produceTopic(pPart, pW))==0 ) continue;
+    if( pTopic->cfg.mCleanup & PRILL_COMPACT ) produceKeys(pPart, &p->scratch);
+    produceMake(pPart, &pTopic->cfg, &p->scratch, 1);
   }
   prillBufFree(&p->scratch);
 }
@@ -248,15 +283,15 @@ static void produceSuit(ProducePart *p, PrilldWriter *pW, const PrillTopic *pTop
     look.iTsFrom = produceMinus(now, pCfg->msBefore);
     look.iTsTo = produceMinus(now, -pCfg->msAfter);
   }
-  if( look.bKey || p->iMinTs<look.iTsFrom || p->iMaxTs>look.iTsTo ){
+  if( (look.bKey && !p->bKeyed) || p->iMinTs<look.iTsFrom || p->iMaxTs>look.iTsTo ){
     produceErrors(p, &look, pArena, pScratch);
     if( p->iErr ) produceErrorText(p, pArena);
   }
-  if( p->iErr==0 ) produceMake(p, pCfg, pScratch, 0);
-  nByte = p->made.n ? p->made.n : p->pIn->records.n;
-  if( p->iErr==0 && nByte>pCfg->szMessage ){
+  if( p->iErr==0 && produceMake(p, pCfg, pScratch, 0) ){
     produceRefuse(p, KE_MESSAGE_TOO_LARGE, "compressed anew, the record batch is larger than max.message.bytes");
-  }else if( p->iErr==0 && nByte>pCfg->szSegment ){
+  }
+  nByte = p->made.n ? p->made.n : p->pIn->records.n;
+  if( p->iErr==0 && nByte>pCfg->szSegment ){
     produceRefuse(p, KE_RECORD_LIST_TOO_LARGE, "the record batch is larger than segment.bytes");
   }
 }
