@@ -14,7 +14,7 @@ static const AdminColumn adminConfigCol[CONFIG_N] = {
   {"scope", "TEXT", 0}, {"name", "TEXT", 0}, {"value", "TEXT", ADMIN_UPDATE},
   {"source", "TEXT", 0}, {"schema", "TEXT", ADMIN_HIDDEN},
 };
-enum { CONFIG_FLUSH, CONFIG_FLUSH_MS, CONFIG_PRODUCER_MS };        /* settings of scope store */
+enum { CONFIG_FLUSH, CONFIG_FLUSH_MS, CONFIG_PRODUCER_MS, CONFIG_OFFSETS_MS };        /* settings of scope store */
 
 static void adminConfigRow(AdminCursor *c, i64 id, const char *zScope, const char *zName,
                            const char *zValue, const char *zSource){
@@ -47,6 +47,9 @@ static int adminFirstConfig(AdminCursor *c){
     adminConfigRow(c, CONFIG_PRODUCER_MS, "store", "producer.id.expiration.ms", 0,
                    p->msProducer!=PRILL_PRODUCER_MS ? "store" : "default");
     prillAdminTake(c, CONFIG_VALUE, sqlite3_mprintf("%lld", p->msProducer));
+    adminConfigRow(c, CONFIG_OFFSETS_MS, "store", "offsets.retention.ms", 0,
+                   p->msOffsets!=PRILL_OFFSETS_MS ? "store" : "default");
+    prillAdminTake(c, CONFIG_VALUE, sqlite3_mprintf("%lld", p->msOffsets));
   }
   return c->rc;
 }
@@ -86,11 +89,13 @@ static int adminSetStore(PrillStore *p, int iSetting, const char *zVal, sqlite3_
     }
     rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET flush_ms=nullif(%lld,-1) WHERE id=0", ms);
   }else{
+    int bOffsets = iSetting==CONFIG_OFFSETS_MS;
     if( zVal && (sqlite3_value_numeric_type(pVal)!=SQLITE_INTEGER || ms<1) ){
-      return prillError(p->pConn, SQLITE_ERROR, "producer.id.expiration.ms=%s is not allowed; use a number of"
-                        " milliseconds from 1 up", zVal);
+      return prillError(p->pConn, SQLITE_ERROR, "%s=%s is not allowed; use a number of milliseconds from 1 up",
+                        bOffsets ? "offsets.retention.ms" : "producer.id.expiration.ms", zVal);
     }
-    rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET producer_ms=nullif(%lld,-1) WHERE id=0", ms);
+    rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_state SET %s=nullif(%lld,-1) WHERE id=0",
+                        bOffsets ? "offsets_ms" : "producer_ms", ms);
   }
   return rc==SQLITE_OK ? prillStoreCatalogChanged(p) : rc;
 }

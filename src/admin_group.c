@@ -253,9 +253,20 @@ static int membersFirst(AdminCursor *c){
   return groupEach(c, membersRows);
 }
 
+/* DELETE evicts. */
+static int membersChange(AdminChange *h){
+  const char *zGroup = groupOfChange(h);
+  i64 iMember = h->id & GROUP_LOW_MASK;
+  if( !h->bDelete || zGroup==0 || iMember>=h->pTab->nName ){
+    return prillError(h->pStore->pConn, SQLITE_ERROR, "prill_members: a member is made by its own table or client; only"
+                      " DELETE is possible here");
+  }
+  return prillMemberEvict(h->pStore, zGroup, h->pTab->azName[iMember]);
+}
+
 const AdminTable prillAdminMembers = {
   "prill_members", adminMembersCol, MEMBERS_N, MEMBERS_SCHEMA, MEMBERS_GROUP, -1, 0, 100,
-  membersFirst, groupFill, 0, ""
+  membersFirst, groupFill, membersChange, "DELETE is the only change"
 };
 
 /**************************************************************************

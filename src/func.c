@@ -101,7 +101,7 @@ static void funcMaintain(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg)
   }
   funcStore(pCtx, nArg, apArg, &pStore);
   if( pStore==0 ) return;
-  rc = prillTrimMaintain(pStore, &nLeft);
+  rc = prillUpkeep(pStore, &nLeft);
   prillStorePut(pStore);
   if( rc!=SQLITE_OK ){
     prillFuncFail(pCtx, p, rc);

@@ -393,6 +393,18 @@ static int groupSetTopics(PrillGroup *g, PrillMember *m, const char *const*az, i
   return !bSame;
 }
 
+void prillGroupHost(PrillGroup *g, PrillMember *m, const PrillGroupEvent *e){
+  char *zClient = groupCopyText(g, e->zClient), *zHost = groupCopyText(g, e->zHost);
+  if( zClient ){
+    sqlite3_free(m->zClient);
+    m->zClient = zClient;
+  }
+  if( zHost ){
+    sqlite3_free(m->zHost);
+    m->zHost = zHost;
+  }
+}
+
 int prillGroupUpdate(PrillGroup *g, PrillMember *m, const PrillGroupEvent *e){
   int bDiffers = !prillGroupSameProtos(m, e->aProto, e->nProto);
   if( bDiffers ) groupSetProtos(g, m, e->aProto, e->nProto);

@@ -128,6 +128,26 @@ int prillMemberSweep(PrillStore *p, PrillGroup *g, const char *zSelf, int nLook,
   return rc;
 }
 
+int prillMemberEvict(PrillStore *p, const char *zGroup, const char *zMember){
+  PrillGroup *g = 0;
+  PrillGroupEvent e;
+  int eKind = 0;
+  int rc = prillGroupRowKind(p, zGroup, &eKind);
+  memset(&e, 0, sizeof(e));
+  e.eType = PRILL_EV_LEAVE;
+  e.zMember = zMember;
+  e.iGeneration = -1;
+  if( rc==SQLITE_OK && eKind!=PRILL_KIND_SQL ){
+    return prillError(p->pConn, SQLITE_ERROR, "group %s: its members are Kafka clients; stop them, or have"
+                      " kafka-consumer-groups remove them", zGroup);
+  }
+  if( rc==SQLITE_OK ) rc = prillMemberOpen(p, zGroup, eKind, &g);
+  if( rc==SQLITE_OK && g ) rc = prillMemberEvent(p, g, &e);         /* one that is out already is no error */
+  if( (rc&0xff)==SQLITE_CORRUPT ) rc = prillMemberDamaged(p, zGroup, rc);
+  prillGroupFree(g);
+  return rc;
+}
+
 /* Does a prilld live that may have the group in its memory? */
 static int memberDaemon(PrillStore *p, int *pb){
   char *zPath = p->zDir ? sqlite3_mprintf("%s/prilld", p->zDir) : 0;

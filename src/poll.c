@@ -254,6 +254,20 @@ static int pollNames(PrillPoll *p, PrillStore *pStore, const char ***paz, int *p
   return SQLITE_OK;
 }
 
+/* The member is out, whatever transaction it was told in (I2). */
+static void pollOut(PrillPoll *p, const PrillSeat *pSeat){
+  int i;
+  for(i=0; i<p->nKnown; i++){
+    PrillKnown *k = &p->aKnown[i];
+    if( k->pSeat!=pSeat ) continue;
+    k->pSeat = 0;
+    k->iVer = 0;
+    k->nSpot = 0;
+    k->row.n = 0;
+    k->bLost = 0;
+  }
+}
+
 /* What a refusal of the machine means (I2). */
 static int pollRefused(PrillPoll *p, PrillStore *pStore, PrillKnown *k, const PrillGroup *g){
   const PrillPollConf *c = &p->conf;
@@ -262,11 +276,7 @@ static int pollRefused(PrillPoll *p, PrillStore *pStore, PrillKnown *k, const Pr
     return prillError(pStore->pConn, SQLITE_ERROR, "consumer %s: the members of group %s use assignor=%s; all must use"
                       " the same", c->zClient, c->zGroup, g->zProtocol ? g->zProtocol : "");
   }
-  k->pSeat = 0;
-  k->iVer = 0;
-  k->nSpot = 0;
-  k->row.n = 0;
-  k->bLost = 0;
+  pollOut(p, k->pSeat);
   if( g->iErr==PRILL_KE_FENCED_INSTANCE_ID ){
     p->bFenced = 1;
     return prillError(pStore->pConn, PRILL_FENCED, "consumer %s: another member of group %s has group.instance.id %s"

@@ -25,8 +25,8 @@
 **       journal of its own, and SQLite opens with it, before the write, every
 **       savepoint that stands: the failure of the outer statement restores the
 **       row.
-**   I4  COMMIT is told (PrillWatch), so that the row of a member that was put out,
-**       which is gone, is not taken for one that was rolled back.
+**   I4  COMMIT and ROLLBACK are told too (PrillWatch), so that the row of a member
+**       that was put out, which is gone, is not taken for one that was rolled back.
 **   I5  A seat, that is a member id with the file held for it, is kept until no
 **       version and no transaction can want it back.
 **
@@ -206,10 +206,15 @@ static void positionPrune(PrillPoll *p){
   }
 }
 
-/* The transaction has ended: with COMMIT nothing comes back to what was before. */
+/* The transaction has ended: with COMMIT nothing comes back to what was before,
+** with ROLLBACK nothing stays of what was written in it. */
 static void positionEnd(PrillWatch *pWatch, int bCommit){
   PrillPoll *p = (PrillPoll*)pWatch;
   while( bCommit && p->nKnown>1 ) positionDrop(p, 0);
+  while( !bCommit && p->nKnown>1 && p->aKnown[p->nKnown-1].iTxn==p->pStore->iTxn ){
+    positionDrop(p, p->nKnown-1);
+    p->iUndo++;
+  }
 }
 
 /* Can something come back to what there is (I1)? */

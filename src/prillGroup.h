@@ -361,6 +361,8 @@ void prillGroupRemove(PrillGroup*, PrillMember*);
 char *prillGroupNewId(PrillGroup*, const PrillGroupEvent*);
 /* The member takes another id; the row of the old one is dropped. */
 void prillGroupRename(PrillGroup*, PrillMember*, char *zNew);
+/* Client and host as the JOIN says. */
+void prillGroupHost(PrillGroup*, PrillMember*, const PrillGroupEvent*);
 /* Protocols, timeouts and topics as the JOIN says.  1 when protocols or topics differ. */
 int prillGroupUpdate(PrillGroup*, PrillMember*, const PrillGroupEvent*);
 /* 1 when all members support one of the JOIN's protocols. */
@@ -421,5 +423,7 @@ char *prillMemberPath(PrillStore*, const char *zMember);
 int prillMemberSweep(PrillStore*, PrillGroup*, const char *zSelf, int nLook, int bTell, int *pnDead);
 int prillMemberNone(PrillStore*, const char *zGroup, const char *zWhat);
 int prillMemberDamaged(PrillStore*, const char *zGroup, int rc);
+/* Put a member out, dead or alive. */
+int prillMemberEvict(PrillStore*, const char *zGroup, const char *zMember);
 
 #endif /* PRILLGROUP_H */

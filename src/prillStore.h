@@ -250,6 +250,7 @@ struct PrillStore {
   PrillWatch *pWatches;
   i64 iTxn;               /* counts stages: tells one transaction from another */
   i64 msProducer;         /* producer.id.expiration.ms */
+  i64 msOffsets;          /* offsets.retention.ms */
   int nProducerNew;       /* rows of prill_store_producer made since they were counted */
 };
 
@@ -497,6 +498,7 @@ void prillPlaceFree(PrillPlacer*);
 int prillPlace(PrillPlacer*, PrillTopic*, const PrillRecord*, i64 *piPart);
 
 #define PRILL_PRODUCER_MS 86400000    /* producer.id.expiration.ms, when not set */
+#define PRILL_OFFSETS_MS 604800000    /* offsets.retention.ms, when not set: Kafka's week */
 /* producer.c: who produces idempotently: ids, epochs, sequences.  All are for
 ** a write transaction that prill_store takes part in; nothing is kept but rows
 ** of that transaction.
@@ -797,6 +799,8 @@ int prillFetch(PrillPart*, i64 iOff, i64 nMax, int bFirst, PrillBuf *pBuf, i64 *
 int prillTrimMaintain(PrillStore*, int *pnLeft);
 /* Run one upkeep step as a transaction of its own; pArg goes to xStep. */
 int prillTrimTransaction(PrillStore*, int (*xStep)(PrillStore*, void*), void *pArg);
+/* upkeep.c, layer 4: the same and the upkeep of groups: what prill_maintain() is. */
+int prillUpkeep(PrillStore*, int *pnLeft);
 /* A segment's files into the trash (iBase -1: the partition's directory). */
 int prillTrimTrash(PrillPart*, i64 iBase, i64 iGen);
 int prillTrimTrashFile(PrillPart*, i64 iBase, i64 iGen, const char *zExt);      /* one of them */

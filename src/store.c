@@ -156,7 +156,7 @@ static const char *const azStmt[STMT_N] = {
 static const char zSchemaSql[] =
   "CREATE TABLE \"%w\".prill_store_state(id INTEGER PRIMARY KEY CHECK(id=0), format INT,"
   " store_id BLOB, catalog INT, extent INT, next_pid INT, next_topic INT, boot TEXT,"
-  " flush INT, flush_ms INT, dir INT, producer_ms INT);"
+  " flush INT, flush_ms INT, dir INT, producer_ms INT, offsets_ms INT);"
   "CREATE TABLE \"%w\".prill_store_topic(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
   " uuid BLOB, door TEXT, partitions INT, config TEXT);"
   "CREATE TABLE \"%w\".prill_store_part(pid INTEGER PRIMARY KEY, topic INT, part INT,"
@@ -410,7 +410,7 @@ static u32 storeDataVersion(PrillStore *p){
 
 /* Columns of prill_store_state. */
 enum { STATE_FORMAT = 1, STATE_ID, STATE_CATALOG, STATE_EXTENT, STATE_PID, STATE_TOPIC, STATE_BOOT,
-       STATE_FLUSH, STATE_FLUSH_MS, STATE_DIR, STATE_PRODUCER_MS };
+       STATE_FLUSH, STATE_FLUSH_MS, STATE_DIR, STATE_PRODUCER_MS, STATE_OFFSETS_MS };
 
 /* A store of another format. */
 static int storeFormat(PrillStore *p, int iFormat){
@@ -453,6 +453,8 @@ static int storeReadState(PrillStore *p, i64 *piCatalog, i64 *piExtent){
     p->bDirRow = (u8)(sqlite3_column_int(pStmt, STATE_DIR)!=0);
     p->msProducer = sqlite3_column_type(pStmt, STATE_PRODUCER_MS)==SQLITE_NULL ? PRILL_PRODUCER_MS
                   : sqlite3_column_int64(pStmt, STATE_PRODUCER_MS);
+    p->msOffsets = sqlite3_column_type(pStmt, STATE_OFFSETS_MS)==SQLITE_NULL ? PRILL_OFFSETS_MS
+                 : sqlite3_column_int64(pStmt, STATE_OFFSETS_MS);
     prillFileBootId(zNow);
     p->bReboot = (u8)(strcmp(zNow, p->zBoot)!=0);
   }
@@ -631,7 +633,7 @@ int prillStoreTables(PrillStore *p){
   prillFileBootId(zBoot);
   rc = prillStoreExec(p, zSchemaSql);
   if( rc==SQLITE_OK ){
-    rc = prillStoreExec(p, "INSERT INTO \"%w\".prill_store_state VALUES(0,%d,x'%s',%lld,%lld,1,1,%Q,0,NULL,0,NULL)",
+    rc = prillStoreExec(p, "INSERT INTO \"%w\".prill_store_state VALUES(0,%d,x'%s',%lld,%lld,1,1,%Q,0,NULL,0,NULL,NULL)",
                         STORE_FORMAT, zId, prillStoreStamp(p), prillStoreStamp(p), zBoot);
   }
   p->bDirty = 1;

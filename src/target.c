@@ -259,6 +259,7 @@ static void targetJoin(PrillGroup *g, const PrillGroupEvent *e, i64 now){
     m = prillGroupInstance(g, e->zInstance);
     if( m ){
       prillGroupRename(g, m, prillGroupNewId(g, e));
+      prillGroupHost(g, m, e);
     }else if( g->nMember>=g->conf.nMaxSize ){
       g->iErr = PRILL_KE_GROUP_MAX_SIZE_REACHED;
     }else{

@@ -19,7 +19,7 @@
 **       again here: the client does.
 **
 ** UPKEEP (retention, spills, compaction, files no longer named: the library's
-** prillTrimMaintain) is done here as well, a bounded step at a time, between
+** prillUpkeep) is done here as well, a bounded step at a time, between
 ** turns: STORE_UPKEEP_MS after something was written, and every
 ** log.retention.check.interval.ms.  While it has more to do, steps follow each
 ** other when no job waits; when jobs wait, only so often that upkeep has a
@@ -152,7 +152,7 @@ static void storeTurn(StoreThread *p, PrilldJob *pList){
 static void storeUpkeep(StoreThread *p){
   u64 t0 = uv_hrtime(), t1;
   int nLeft = 0;
-  int rc = prillTrimMaintain(p->w.pStore, &nLeft);
+  int rc = prillUpkeep(p->w.pStore, &nLeft);
   t1 = uv_hrtime();
   p->w.stat.nUpkeep++;
   if( rc!=SQLITE_OK ){
