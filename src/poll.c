@@ -205,6 +205,15 @@ static int pollExit(PrillPoll *p, PrillStore *pStore, int rc){
   return rc;
 }
 
+/* Before the store is read: in a transaction the write lock comes first, for a
+** snapshot from before another's COMMIT could not be written on, and SQLite keeps
+** one until the caller's statement ends.  *pbStore 0: there is no store. */
+static int pollRead(PrillPoll *p, PrillStore *pStore, int *pbStore){
+  int rc = prillStoreIs(pStore, pbStore);
+  if( rc==SQLITE_OK && *pbStore && p->bTxn ) rc = prillStoreParty(pStore);
+  return rc==SQLITE_OK ? prillStoreRefresh(pStore) : rc;
+}
+
 /* Get the write lock; then what the store has cached is what the rows say. */
 static int pollEnter(PrillPoll *p, PrillStore *pStore){
   int rc;
@@ -628,8 +637,9 @@ int prillPollCommitTo(PrillPoll *p, const char *zTopic, i64 iPart, i64 iOff){
   PollWhat what = {-1, 0, 0};
   PrillSpot *s = 0;
   PrillKnown *k;
+  int bStore = 0;
   int rc = pollBegin(p);
-  if( rc==SQLITE_OK ) rc = prillStoreRefresh(p->pStore);
+  if( rc==SQLITE_OK ) rc = pollRead(p, p->pStore, &bStore);
   k = prillPositionCurrent(&rc, p, p->pStore);
   if( rc==SQLITE_OK ) rc = pollFindSpot(p, k, zTopic, iPart, &s);
   if( rc==SQLITE_OK && (iOff<0 || iOff>s->iNext) ){
@@ -647,9 +657,9 @@ int prillPollSeek(PrillPoll *p, const char *zTopic, i64 iPart, i64 iOff){
   PrillSpot *s = 0;
   PrillPart *pPart;
   PrillKnown *k;
+  int bStore = 0;
   int rc = pollBegin(p);
-  if( rc==SQLITE_OK && p->bTxn ) rc = prillStoreParty(pStore);
-  if( rc==SQLITE_OK ) rc = prillStoreRefresh(pStore);
+  if( rc==SQLITE_OK ) rc = pollRead(p, pStore, &bStore);
   (void)prillPositionCurrent(&rc, p, pStore);
   k = prillPositionGuard(&rc, p);
   if( rc==SQLITE_OK ) rc = pollFindSpot(p, k, zTopic, iPart, &s);
@@ -674,9 +684,10 @@ int prillPollSeek(PrillPoll *p, const char *zTopic, i64 iPart, i64 iOff){
 int prillPollJoin(PrillPoll *p){
   PrillStore *pStore = p->pStore;
   PrillKnown *k = 0;
+  int bStore = 0;
   int rc = pollBegin(p);
-  if( rc==SQLITE_OK ) rc = prillStoreRefresh(pStore);
-  if( rc==SQLITE_OK && !pStore->bExists ){
+  if( rc==SQLITE_OK ) rc = pollRead(p, pStore, &bStore);
+  if( rc==SQLITE_OK && !bStore ){
     const char **az = 0;
     int n = 0;
     rc = pollNames(p, pStore, &az, &n);           /* no plain name can be there */
@@ -696,9 +707,10 @@ int prillPollLeave(PrillPoll *p){
   PrillStore *pStore = p->pStore;
   PrillGroup *g = 0;
   PrillKnown *k = 0;
+  int bStore = 0;
   int rc = pollBegin(p);
-  if( rc==SQLITE_OK ) rc = prillStoreRefresh(pStore);
-  if( rc==SQLITE_OK && !pStore->bExists ) return SQLITE_OK;
+  if( rc==SQLITE_OK ) rc = pollRead(p, pStore, &bStore);
+  if( rc==SQLITE_OK && !bStore ) return SQLITE_OK;
   if( rc==SQLITE_OK ) k = prillPositionCurrent(&rc, p, pStore);
   if( rc!=SQLITE_OK || k->pSeat==0 ) return rc;
   rc = pollEnter(p, pStore);

@@ -275,6 +275,8 @@ int prillStoreLookDir(PrillStore*);
 /* Make sure the log directory exists and is this store's; part.c calls it
 ** before the first file. */
 int prillStoreMakeDir(PrillStore*);
+/* Is there a store?  Takes no snapshot. */
+int prillStoreIs(PrillStore*, int *pb);
 /* Create the store's tables where they are missing, as the virtual table
 ** prill_store.  In a write transaction.  Tables is what its xCreate runs. */
 int prillStoreCreate(PrillStore*);

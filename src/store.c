@@ -478,7 +478,7 @@ static int storeHasTable(PrillStore *p, const char *zTable, int *pb){
   return rc==SQLITE_ERROR ? SQLITE_OK : rc;
 }
 
-static int storeExists(PrillStore *p, int *pb){
+int prillStoreIs(PrillStore *p, int *pb){
   return storeHasTable(p, "prill_store_state", pb);
 }
 
@@ -486,7 +486,7 @@ static int storeExists(PrillStore *p, int *pb){
 static int storeLoad(PrillStore *p, int eTxn){
   i64 iCatalog = 0, iExtent = 0;
   int bThere = 0;
-  int rc = storeExists(p, &bThere);
+  int rc = prillStoreIs(p, &bThere);
   if( rc!=SQLITE_OK ) return rc;
   if( !bThere ){
     prillStoreForget(p);
@@ -633,7 +633,8 @@ int prillStoreTables(PrillStore *p){
   prillFileBootId(zBoot);
   rc = prillStoreExec(p, zSchemaSql);
   if( rc==SQLITE_OK ){
-    rc = prillStoreExec(p, "INSERT INTO \"%w\".prill_store_state VALUES(0,%d,x'%s',%lld,%lld,1,1,%Q,0,NULL,0,NULL,NULL)",
+    rc = prillStoreExec(p, "INSERT INTO \"%w\".prill_store_state VALUES(0,%d,x'%s',%lld,%lld,1,1,%Q,0,NULL,0,NULL,"
+                        "NULL)",
                         STORE_FORMAT, zId, prillStoreStamp(p), prillStoreStamp(p), zBoot);
   }
   p->bDirty = 1;
@@ -651,7 +652,7 @@ int prillStoreParty(PrillStore *p){
 
 int prillStoreCreate(PrillStore *p){
   int bThere = 0;
-  int rc = storeExists(p, &bThere);
+  int rc = prillStoreIs(p, &bThere);
   if( rc!=SQLITE_OK || bThere ) return rc;
   rc = prillStoreExec(p, "CREATE VIRTUAL TABLE \"%w\".prill_store USING prill_store");
   p->bDirty = 1;
