@@ -33,7 +33,7 @@ typedef struct PrillKeep PrillKeep;
 /* Cached statements, by number.  store.c has their texts. */
 enum {
   STMT_STATE, STMT_TOPICS, STMT_PARTS, STMT_PART, STMT_SEGS, STMT_TAIL, STMT_FRAME0,
-  STMT_INDEX, STMT_PUT_FRAME, STMT_PUT_PART, STMT_PUT_SEG, STMT_PUT_INDEX, STMT_DEL_INDEX,
+  STMT_INDEX, STMT_PUT_FRAME, STMT_SET_FRAME, STMT_PUT_PART, STMT_PUT_SEG, STMT_PUT_INDEX, STMT_DEL_INDEX,
   STMT_PUT_TRASH, STMT_SET_STATE, STMT_PUT_GAP, STMT_KEYS, STMT_PUT_KEY, STMT_DEL_KEY,
   STMT_PRODUCER, STMT_PUT_PRODUCER,
   STMT_GROUP, STMT_POSITION, STMT_PUT_POSITION, STMT_POLLED, STMT_OFFSET, STMT_PUT_OFFSET, STMT_N
@@ -227,6 +227,8 @@ struct PrillStore {
   i64 nSlot;              /* slots of this turn in use */
   i64 nRingByte;          /* bytes of the frames in them */
   u32 iRingCrc;           /* checksum of the last frame read or written */
+  i64 nSlotRow;           /* slots from this on have no row, as far as is known */
+  i64 szFrame;            /* length of the last frame that was filled up */
   i64 nLiveByte;          /* sum of the partitions' nTailByte */
   PrillPart *apShare[PRILL_NSHARE];   /* partitions with nTailByte>=2^i, <2^(i+1) */
   int nLivePart;          /* partitions with nTail>0 */
@@ -482,6 +484,8 @@ i64 prillTailLimit(PrillStore*, int nPart);     /* bytes the ring may hold */
 ** frame before it in the turn, 0 for the first. */
 void prillFrameBegin(int *pRc, PrillBuf*, i64 iTurn);
 void prillFrameAdd(int *pRc, PrillBuf*, int iPid, const PrillChunk*);
+/* Fill a long frame up to a length like the last one's, before its End. */
+void prillFramePad(int *pRc, PrillStore*, PrillBuf*);
 void prillFrameEnd(int *pRc, PrillBuf*, u32 iPrevCrc);
 int prillFramePut(PrillStore*, i64 iSlot, const PrillBuf*);
 

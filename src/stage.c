@@ -635,8 +635,10 @@ static int stageSpill(PrillStage *p, i64 *pnLive, i64 nKeep, int mxSpill, i64 sz
 ** partitions.  What is live may fill half of the ring, so that a turn, which
 ** writes it once more, comes after at least as many new bytes: where there are
 ** too many partitions for that, the ring grows to twice what is live.  A file's
-** sync is dear, so that a commit spills few of them and none for a few records;
-** more only where what is live would outgrow the limit. */
+** sync is dear, so that a commit spills few of them and none for a few records,
+** and waits until there are as many as it may: what they need besides (rows,
+** the log directory's sync) is paid once for all.  More only where what is live
+** would outgrow the limit. */
 static int stageRoom(PrillStage *p, i64 nLimit, i64 nNew, int nNewPart){
   PrillStore *pStore = p->pStore;
   i64 nLive = pStore->nLiveByte + nNew;
@@ -645,7 +647,7 @@ static int stageRoom(PrillStage *p, i64 nLimit, i64 nNew, int nNewPart){
   int rc = SQLITE_OK;
   if( bFew && bFull ){
     rc = stageSpill(p, &nLive, 0, prillLimit.nSpill, 0);
-  }else if( !bFew && nLive>nLimit/2 ){
+  }else if( !bFew && nLive>nLimit/2+prillLimit.nSpill*prillLimit.szRingPart/2 ){
     rc = stageSpill(p, &nLive, nLimit/2, prillLimit.nSpill, prillLimit.szRingPart/16);
     if( rc==SQLITE_OK ) rc = stageSpill(p, &nLive, nLimit, 0x7fffffff, 0);
   }
@@ -712,6 +714,7 @@ static int stagePlan(PrillStage *p, i64 *pnNew){
 */
 static int stagePutFrame(PrillStage *p){
   int rc = SQLITE_OK;
+  prillFramePad(&rc, p->pStore, &p->frame);
   prillFrameEnd(&rc, &p->frame, p->nSlot ? p->iCrc : 0);
   if( rc==SQLITE_OK ) rc = prillFramePut(p->pStore, p->nSlot, &p->frame);
   if( rc!=SQLITE_OK ) return rc;

@@ -118,6 +118,7 @@ static const char *const azStmt[STMT_N] = {
   [STMT_TAIL] = "SELECT slot, frame FROM \"%w\".prill_store_tail WHERE slot>=?1 ORDER BY slot",
   [STMT_FRAME0] = "SELECT substr(frame,1,13) FROM \"%w\".prill_store_tail WHERE slot=?1",
   [STMT_INDEX] = "SELECT entries FROM \"%w\".prill_store_index WHERE pid=?1 AND base=?2 ORDER BY off",
+  [STMT_SET_FRAME] = "UPDATE \"%w\".prill_store_tail SET frame=?2 WHERE slot=?1 AND typeof(frame)<>''",
   [STMT_PUT_FRAME] = "INSERT OR REPLACE INTO \"%w\".prill_store_tail(slot, frame) VALUES(?1,?2)",
   [STMT_PUT_PART] = "UPDATE \"%w\".prill_store_part SET seg_end=?2, base=?3, gen=?4, bytes=?5,"
                     " synced=?6, records=?7, first_ts=?8, max_ts=?9, max_ts_off=?10, min_ts=?11,"
@@ -353,6 +354,7 @@ static int storeNew(PrillConn *pConn, const char *zSchema, PrillStore **pp){
   p->pConn = pConn;
   p->zSchema = sqlite3_mprintf("%s", zSchema);
   p->msFlush = -1;
+  p->nSlotRow = PRILL_I64MAX;
   rc = p->zSchema ? storePaths(p) : SQLITE_NOMEM;
   p->pNext = pConn->pStores;
   pConn->pStores = p;

@@ -32,6 +32,11 @@
 **           uvarint  bytes
 **           bytes    the batch as it will stand in the segment
 **
+** A frame that is longer than a page ends in a chunk of pid 0, which no partition
+** has, of zeros: it makes it as long as the one before it was, where that does,
+** because SQLite overwrites in place only what keeps its length; else each small
+** commit would empty and zero the pages of the row before it and take others.
+**
 **   I1  The frames of the ring are slots 0..n-1, all of slot 0's turn; a row
 **       with another turn ends it.
 **   I2  A chunk is live when its first offset is not below its partition's
@@ -43,6 +48,9 @@
 #include "prillInt.h"
 
 #define FRAME_HDR 13
+#define FRAME_PAD 12        /* least bytes of the chunk that fills a frame up */
+#define FRAME_STEP 256      /* lengths are multiples of it */
+#define FRAME_LONG 1024     /* from here on */
 
 /**************************************************************************
 ** Chunks.
@@ -244,6 +252,7 @@ void prillTailReset(PrillStore *p){
   p->nRingByte = 0;
   p->iRingGen = 0;
   p->iRingCrc = 0;
+  p->nSlotRow = PRILL_I64MAX;
   p->bTail = 0;
 }
 
@@ -300,10 +309,52 @@ void prillFrameEnd(int *pRc, PrillBuf *pBuf, u32 iPrevCrc){
   if( *pRc==SQLITE_OK ) prillPut32(&pBuf->a[1], tailCrc(iPrevCrc, pBuf->a, pBuf->n));
 }
 
+void prillFramePad(int *pRc, PrillStore *p, PrillBuf *pBuf){
+  i64 nWant = (pBuf->n + FRAME_PAD + FRAME_STEP-1) & ~(i64)(FRAME_STEP-1);
+  i64 nPad;
+  u8 *a;
+  if( pBuf->n<FRAME_LONG || p->zDir==0 ) return;
+  if( p->szFrame>=nWant && p->szFrame<=nWant+nWant/4 ) nWant = p->szFrame;
+  p->szFrame = nWant;
+  nPad = nWant - pBuf->n;
+  a = prillBufRoom(pRc, pBuf, nPad);
+  if( a==0 ) return;
+  memset(a, 0, (size_t)nPad);
+  a[4] = 1;                                /* one record, of nPad-FRAME_PAD+1 bytes */
+  nPad -= FRAME_PAD-1;
+  a[8] = (u8)(nPad | 0x80);
+  a[9] = (u8)(nPad>>7 | 0x80);
+  a[10] = (u8)(nPad>>14);
+  pBuf->n = nWant;
+}
+
+/* Put a slot's frame by UPDATE, which can overwrite the row in place, and reads
+** its length for that.  *pbDone 0: there is no such row. */
+static int tailUpdate(PrillStore *p, i64 iSlot, const PrillBuf *pBuf, int *pbDone){
+  int rc = SQLITE_OK;
+  sqlite3_stmt *pStmt = prillStoreStmt(p, STMT_SET_FRAME, &rc);
+  if( rc!=SQLITE_OK ) return rc;
+  sqlite3_bind_int64(pStmt, 1, iSlot);
+  sqlite3_bind_blob64(pStmt, 2, pBuf->a, (u64)pBuf->n, SQLITE_STATIC);
+  sqlite3_step(pStmt);
+  prillStoreDone(p, pStmt, &rc);
+  sqlite3_bind_null(pStmt, 2);
+  *pbDone = rc==SQLITE_OK && sqlite3_changes(p->pConn->db)>0;
+  return rc;
+}
+
 int prillFramePut(PrillStore *p, i64 iSlot, const PrillBuf *pBuf){
   int rc = SQLITE_OK;
-  sqlite3_stmt *pStmt = prillStoreStmt(p, STMT_PUT_FRAME, &rc);
+  int bDone = 0;
+  sqlite3_stmt *pStmt;
+  if( iSlot<p->nSlotRow ){
+    rc = tailUpdate(p, iSlot, pBuf, &bDone);
+    if( rc!=SQLITE_OK || bDone ) return rc;
+    p->nSlotRow = iSlot;
+  }
+  pStmt = prillStoreStmt(p, STMT_PUT_FRAME, &rc);
   if( rc!=SQLITE_OK ) return rc;
+  p->nSlotRow = PRILL_MAX(p->nSlotRow, iSlot+1);
   sqlite3_bind_int64(pStmt, 1, iSlot);
   sqlite3_bind_blob64(pStmt, 2, pBuf->a, (u64)pBuf->n, SQLITE_STATIC);
   sqlite3_step(pStmt);

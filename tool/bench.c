@@ -37,7 +37,10 @@
 **
 ** --size MIB is the size of row 18's store, 1024 when not said.
 **
-** --write FILE writes the table as markdown, with the machine, to FILE.
+** --write FILE writes the table as markdown, with the machine, to FILE, which is
+** replaced when the last row is done.  "make bench" alone runs every row and so
+** writes doc/performance.md; what a page of figures cannot say stands in
+** doc/performance-notes.md.
 **
 ** On a machine that others use, --cpu counts the thread's processor time: a
 ** hint, no result, since it leaves out all waiting for the disk.
@@ -50,7 +53,7 @@
 **
 ** counts one row of one contestant and nothing of its preparation; "--match"
 ** narrows it to one work, "--only table" gives what there is to beat, "--only
-** floor" what cannot be beaten.  perf record -e cpu-clock -g does the
+** floor" what cannot be beaten; tool/benchlayers adds it up by layer.  perf record -e cpu-clock -g does the
 ** same in time.
 */
 #define _GNU_SOURCE 1         /* nftw, usleep */
@@ -427,13 +430,17 @@ static void benchProc(const char *zFile, const char *zName, char *z, int n){
   if( p ) fclose(p);
 }
 
+static char zWriteTo[512], zWriteNew[520];
+
 static void benchWriteBegin(const char *zFile){
   char zCpu[100], zMem[100];
   struct utsname u;
   struct statfs fs;
   time_t t = time(0);
   char zDate[20];
-  bench.pWrite = fopen(zFile, "w");
+  sqlite3_snprintf(sizeof(zWriteTo), zWriteTo, "%s", zFile);
+  sqlite3_snprintf(sizeof(zWriteNew), zWriteNew, "%s.new", zWriteTo);
+  bench.pWrite = fopen(zWriteNew, "w");
   if( bench.pWrite==0 ) benchFail("cannot write %s", zFile);
   benchProc("/proc/cpuinfo", "model name", zCpu, sizeof(zCpu));
   benchProc("/proc/meminfo", "MemTotal", zMem, sizeof(zMem));
@@ -443,8 +450,9 @@ static void benchWriteBegin(const char *zFile){
   fprintf(bench.pWrite,
       "# Speed\n\n"
       "What prill costs beside an ordinary table of the same columns, `log(offset INTEGER PRIMARY KEY,\n"
-      "timestamp INT, key BLOB, value BLOB)`, in the same process and run. Written by\n"
-      "`make bench BENCHARGS=\"--write FILE\"`; tool/bench.c says how it is measured.\n\n"
+      "timestamp INT, key BLOB, value BLOB)`, in the same process and run. Written by `make bench`;\n"
+      "`tool/bench.c` says how it is measured, [performance-notes.md](performance-notes.md) where the time\n"
+      "goes in the rows that miss their goals, and what was tried.\n\n"
       "- prill %s, SQLite %s, default configuration, WAL, 4 KiB pages, statements prepared once, from C\n"
       "- %s, %ld processors, %s of memory; %s %s; file system type 0x%lx\n"
       "- %s; %d rounds, order rotated; median of the rounds' ratios of %s [least..greatest]\n"
@@ -460,7 +468,7 @@ static void benchWriteBegin(const char *zFile){
 static void benchWriteEnd(void){
   if( bench.pWrite==0 ) return;
   fprintf(bench.pWrite, "\n%d goals met, %d missed.\n", bench.nMet, bench.nMissed);
-  if( fclose(bench.pWrite) ) benchFail("cannot write the table");
+  if( fclose(bench.pWrite) || rename(zWriteNew, zWriteTo) ) benchFail("cannot write %s", zWriteTo);
 }
 
 /**************************************************************************

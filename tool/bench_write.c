@@ -21,6 +21,7 @@ struct Load {
   int bLatency;         /* report p99.9 and the longest too */
   const char *const *apKey;   /* keys in turn, or NULL: the pool */
   int nKey;
+  int nFill;            /* rows there before it all, 1,000 a transaction */
 };
 
 /* What one contestant did in one round. */
@@ -89,6 +90,13 @@ static void writeOne(const Load *pLoad, const char *zCodec, Result *pOut){
   run.pLoad = pLoad;
   run.pDb = &db;
   run.aTime = benchAlloc(sizeof(i64)*(size_t)nTxn);
+  while( db.nRow<benchScale(pLoad->nFill) ){
+    benchStep(&db, db.pBegin);
+    do{
+      benchInsert(&db, pLoad->szVal, pLoad->apKey[db.nRow%pLoad->nKey]);
+    }while( db.nRow%1000 );
+    benchStep(&db, db.pCommit);
+  }
   if( pLoad->bWarm ){
     run.nTxn = nTxn/4 + (nTxn<4);
     writeRun(&run);
@@ -115,23 +123,24 @@ static void writeWhat(const Load *p, const char *zCodec, char *zOut, int n){
   }else{
     snprintf(zRows, sizeof(zRows), "%d rows/tx", p->nRow);
   }
-  sqlite3_snprintf(n, zOut, "INSERT %d B, %s, %s, %s, flush=%s%s", p->szVal, zCodec, zRows,
+  sqlite3_snprintf(n, zOut, "INSERT %d B, %s, %s, %s, flush=%s%s%s", p->szVal, zCodec, zRows,
       p->bFull ? "FULL" : "NORMAL", p->bOs ? "os" : "commit",
-      p->nPart==1 ? "" : p->nPart==16 ? ", 16 partitions" : ", 1000 partitions");
+      p->nPart==1 ? "" : p->nPart==16 ? ", 16 partitions" : ", 1000 partitions",
+      p->nFill ? " with files" : "");
 }
 
 /* Run a load: the table against up to two codecs, and the floor, rotated.  The results of
-** all rounds go to aRes[side][round] for the caller to report more. */
+** all rounds go to aRes[side][round] for the caller to report more.  0: not wanted. */
 #define WRITE_MXSIDE 4
 static Result aRes[WRITE_MXSIDE][BENCH_MXROUND];
 
-static void writeLoad(const Load *pLoad, int nCodec, const char *const *azCodec, const double *aGoal){
+static int writeLoad(const Load *pLoad, int nCodec, const char *const *azCodec, const double *aGoal){
   const char *azSide[WRITE_MXSIDE] = {0};
   int nSide = nCodec+2;
   int iRound, i, k;
   char zWords[200];
   writeWhat(pLoad, azCodec[0], zWords, sizeof(zWords));
-  if( !benchMatches(zWords) ) return;
+  if( !benchMatches(zWords) ) return 0;
   for(i=0; i<nCodec; i++) azSide[i+1] = azCodec[i];
   azSide[nCodec+1] = "floor";
   for(iRound=0; iRound<bench.nRound; iRound++){
@@ -169,6 +178,7 @@ static void writeLoad(const Load *pLoad, int nCodec, const char *const *azCodec,
           benchMedian(aMax, bench.nRound)/1e3);
     }
   }
+  return 1;
 }
 
 static const char *const azNone[] = {"none"};
@@ -181,7 +191,7 @@ void benchRow1(void){
   static const double aGoal[2] = {4.5, 12.0};
   int i;
   for(i=0; i<2; i++){
-    Load load = { "1", i ? 1000 : 100, i ? 60 : 300, 1000, 0, 1, 1, 1, 0, 0, 0 };
+    Load load = { "1", i ? 1000 : 100, i ? 60 : 300, 1000, 0, 1, 1, 1, 0, 0, 0, 0 };
     writeLoad(&load, 1, azNone, &aGoal[i]);
   }
 }
@@ -196,7 +206,7 @@ void benchRow2(void){
   int i;
   for(k=0; k<sizeof(aCase)/sizeof(aCase[0]); k++){
     for(i=0; i<2; i++){
-      Load load = { "2", i ? 1000 : 100, aCase[k].anTxn[i], aCase[k].nRow, aCase[k].bFull, 0, 1, 1, 0, 0, 0 };
+      Load load = { "2", i ? 1000 : 100, aCase[k].anTxn[i], aCase[k].nRow, aCase[k].bFull, 0, 1, 1, 0, 0, 0, 0 };
       if( bench.bQuick && load.nRow>1000 ) load.nRow /= 5;
       writeLoad(&load, 1, azNone, &aCase[k].aGoal[i]);
     }
@@ -211,7 +221,7 @@ void benchRow3(void){
   static const double aDisk[2] = {0.45, 0.60};
   int i, iRound;
   for(i=0; i<2; i++){
-    Load load = { "3", i ? 1000 : 100, i ? 60 : 300, 1000, 0, 1, 1, 1, 0, 0, 0 };
+    Load load = { "3", i ? 1000 : 100, i ? 60 : 300, 1000, 0, 1, 1, 1, 0, 0, 0, 0 };
     double aRatio[BENCH_MXROUND];
     writeLoad(&load, 1, azLz4, &aGoal[i]);
     if( bench.zOnly ) continue;
@@ -240,7 +250,7 @@ void benchRow9(void){
   for(bFull=0; bFull<2; bFull++){
     for(k=0; k<sizeof(aCase)/sizeof(aCase[0]); k++){
       Load load = { "9", aCase[k].szVal, aCase[k].anTxn[bFull], aCase[k].nRow, bFull, 0,
-                    aCase[k].nPart, 1, 1, 0, aCase[k].nPart };
+                    aCase[k].nPart, 1, 1, 0, aCase[k].nPart, 0 };
       double rGoal = bFull ? 1.0 : aCase[k].rGoal;
       const char **apKey = 0;
       if( load.nPart>1 ) load.apKey = apKey = writeKeys(load.nPart);
@@ -338,17 +348,20 @@ static const char **writeKeys(int nPart){
 }
 
 void benchRow19(void){
-  static const struct { int nTxn, nRow; double rGoal; } aCase[] = {
-    {80000, 1, 0.85}, {20000, 10, 0.5}, {2000, 100, 0.4}
+  /* With files: as a store is after a while.  A new one makes 1,000 of them, with
+  ** their directories, when the ring is full for the first time. */
+  static const struct { int nTxn, nRow; double rGoal; int nFill; } aCase[] = {
+    {80000, 1, 0.85, 0}, {20000, 10, 0.5, 0}, {2000, 100, 0.4, 0},
+    {20000, 10, 0.5, 250000}, {2000, 100, 0.4, 250000}
   };
   const char **apKey = writeKeys(1000);
   size_t k;
   int i;
   for(k=0; k<sizeof(aCase)/sizeof(aCase[0]); k++){
-    Load load = { "19", 100, aCase[k].nTxn, aCase[k].nRow, 0, 0, 1000, 1, 1, apKey, 1000 };
+    Load load = { "19", 100, aCase[k].nTxn, aCase[k].nRow, 0, 0, 1000, 1, 1, apKey, 1000,
+                  aCase[k].nFill };
     double aMax[BENCH_MXROUND], aOpen[BENCH_MXROUND];
-    writeLoad(&load, 1, azLz4, &aCase[k].rGoal);
-    if( !benchTakes("lz4") ) continue;
+    if( !writeLoad(&load, 1, azLz4, &aCase[k].rGoal) || !benchTakes("lz4") ) continue;
     for(i=0; i<bench.nRound; i++){
       aMax[i] = aRes[1][i].rMax/1e3;
       aOpen[i] = aRes[1][i].nOpen;
