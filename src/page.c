@@ -67,23 +67,28 @@ PrillPage *prillPageFind(PrillStore *pStore, int iPid, i64 iBase, i64 iGen, i64 
 
 /* By their lengths alone: a lookup decodes the one record it wants. */
 i64 prillPageStart(PrillPage *p, int i){
-  const u8 *aEnd = p->aRec + p->nRec;
-  const u8 *a = p->aRec + p->aStart[p->nStart];
-  while( p->nStart<i ){
-    i64 nLen;
-    int n;
-    if( aEnd-a>=2 && a[0]>=0x80 && a[1]<0x80 && (a[0]&1)==0 ){
-      nLen = (a[0]&0x7f)>>1 | a[1]<<6;
-      n = 2;
+  const u8 *aRec = p->aRec;
+  const u8 *aEnd = aRec + p->nRec;
+  u32 *aStart = p->aStart;
+  int k = p->nStart;
+  const u8 *a = aRec + aStart[k];
+  while( k<i ){
+    i64 nLen = aEnd-a;
+    u32 u = nLen>=2 ? (u32)a[0] | (u32)a[1]<<8 : 0;
+    int n = 2;
+    if( (u & 0x8081)==0x0080 && u>0xff ){           /* two bytes, 64 or more */
+      u = (u & 0x7e)>>1 | (u>>8)<<6;
+      if( u>nLen-2 ) break;
+      nLen = u;
     }else{
       n = prillVarintGet(a, aEnd, &nLen);
-      if( n==0 ) return -1;
+      if( n==0 || nLen<1 || nLen>aEnd-a-n ) break;
     }
-    if( nLen<1 || nLen>aEnd-a-n ) return -1;
     a += n + nLen;
-    p->aStart[++p->nStart] = (u32)(a - p->aRec);
+    aStart[++k] = (u32)(a - aRec);
   }
-  return p->aStart[i];
+  p->nStart = PRILL_MAX(p->nStart, k);
+  return k<i ? -1 : (i64)aStart[i];
 }
 
 int prillPageCheck(PrillPage *p){
