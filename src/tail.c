@@ -32,7 +32,7 @@
 **           uvarint  bytes
 **           bytes    the batch as it will stand in the segment
 **
-** A frame that is longer than a page ends in a chunk of pid 0, which no partition
+** A frame of a KiB or more ends in a chunk of pid 0, which no partition
 ** has, of zeros: it makes it as long as the one before it was, where that does,
 ** because SQLite overwrites in place only what keeps its length; else each small
 ** commit would empty and zero the pages of the row before it and take others.
