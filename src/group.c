@@ -828,29 +828,53 @@ int prillMemberLoad(PrillGroup *g, const u8 *a, i64 n, i64 iPolled){
   return r.rc;
 }
 
+/* Is a partition twice in the members' lists, owned or target (k)?  By a bit for
+** each partition there is; those that are no more, which are few, by sorting. */
+static int groupTwice(PrillGroup *g, int k){
+  PrillTps old = {0,0,0};
+  i64 nAll = 0, *aFirst;
+  u8 *aBit;
+  int i, j, n, bTwice = 0, rc = SQLITE_OK;
+  for(i=0; i<g->topics.n; i++) nAll += g->topics.a[i].nPart;
+  aFirst = (i64*)sqlite3_malloc64(sizeof(i64)*(u64)(g->topics.n+1) + (u64)nAll/8 + 1);
+  if( aFirst==0 ) return SQLITE_NOMEM;
+  aBit = (u8*)&aFirst[g->topics.n+1];
+  memset(aBit, 0, (size_t)nAll/8 + 1);
+  for(i=0, nAll=0; i<g->topics.n; i++){
+    aFirst[i] = nAll;
+    nAll += g->topics.a[i].nPart;
+  }
+  for(i=0; i<g->nMember; i++){
+    const PrillTps *p = k ? &g->apMember[i]->target : &g->apMember[i]->owned;
+    for(j=0; j<p->n; j++){
+      i64 iBit = aFirst[p->a[j].iTopic] + p->a[j].iPart;
+      if( p->a[j].iPart>=g->topics.a[p->a[j].iTopic].nPart ){
+        prillTpsAdd(&rc, &old, p->a[j].iTopic, p->a[j].iPart);
+        continue;
+      }
+      bTwice |= (aBit[iBit/8]>>(iBit%8)) & 1;
+      aBit[iBit/8] = (u8)(aBit[iBit/8] | (1<<(iBit%8)));
+    }
+  }
+  n = old.n;
+  prillTpsSort(&old);
+  bTwice |= old.n!=n;
+  prillTpsFree(&old);
+  sqlite3_free(aFirst);
+  return rc==SQLITE_OK && bTwice ? PRILL_CORRUPT : rc;
+}
+
 /* Ids are unique, and no partition is twice in owned lists or in targets. */
 static int groupCheck(PrillGroup *g){
-  int i, j, k, rc = SQLITE_OK;
-  PrillTps all[2];
-  i64 n[2] = {0, 0};
-  memset(all, 0, sizeof(all));
+  int i, k, rc = SQLITE_OK;
   for(i=0; i<g->nMember && rc==SQLITE_OK; i++){
     PrillMember *m = g->apMember[i];
     if( prillGroupFind(g, m->zMember)!=m
      || (m->zInstance && prillGroupInstance(g, m->zInstance)!=m)
      || (g->zProtocol && prillMemberMeta(g, m)==0)
      || (m->bDead && m->zInstance==0) || m->iEpoch>g->iGeneration ) rc = PRILL_CORRUPT;
-    for(k=0; k<2; k++){
-      PrillTps *p = k ? &m->target : &m->owned;
-      for(j=0; j<p->n; j++) prillTpsAdd(&rc, &all[k], p->a[j].iTopic, p->a[j].iPart);
-      n[k] += p->n;
-    }
   }
-  for(k=0; k<2; k++){
-    prillTpsSort(&all[k]);
-    if( rc==SQLITE_OK && all[k].n!=n[k] ) rc = PRILL_CORRUPT;
-    prillTpsFree(&all[k]);
-  }
+  for(k=0; rc==SQLITE_OK && k<2; k++) rc = groupTwice(g, k);
   return rc;
 }
 
