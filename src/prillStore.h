@@ -297,6 +297,7 @@ typedef struct PrillUndo PrillUndo;
 struct PrillUndo {
   int bSave;
   sqlite3_stmt *pBack, *pRelease;
+  sqlite3_stmt *pHold;    /* reads while the transaction is open */
 };
 int prillUndoBegin(PrillStore*, PrillUndo*, int bSave);
 int prillUndoEnd(PrillStore*, PrillUndo*, int rc);

@@ -529,27 +529,39 @@ static int storeLoad(PrillStore *p, int eTxn){
 static void storeUndoFree(PrillUndo *u){
   sqlite3_finalize(u->pBack);
   sqlite3_finalize(u->pRelease);
-  u->pBack = u->pRelease = 0;
+  sqlite3_finalize(u->pHold);
+  u->pBack = u->pRelease = u->pHold = 0;
 }
 
 /* Both are statements made beforehand: once memory is out inside a running
 ** statement, SQLite prepares none until that has ended, and "SELECT f()" that
-** ends so does not roll back by itself. */
+** ends so does not roll back by itself.  It may run none either; but it ends
+** those that run, and one that reads, ended so, takes the transaction with it.
+** Hence pHold, where the transaction is ours. */
 int prillUndoBegin(PrillStore *p, PrillUndo *u, int bSave){
   sqlite3 *db = p->pConn->db;
   int rc;
   u->bSave = bSave;
-  u->pBack = u->pRelease = 0;
+  u->pBack = u->pRelease = u->pHold = 0;
   rc = sqlite3_prepare_v2(db, bSave ? "ROLLBACK TO prill_step" : "ROLLBACK", -1, &u->pBack, 0);
   if( rc==SQLITE_OK && bSave ) rc = sqlite3_prepare_v2(db, "RELEASE prill_step", -1, &u->pRelease, 0);
   if( rc!=SQLITE_OK ) rc = storeSqlError(p, rc);
+  if( rc==SQLITE_OK && !bSave && p->bExists ){
+    rc = prillStorePrepare(p, &u->pHold, "SELECT 1 FROM \"%w\".prill_store_state");
+  }
   if( rc==SQLITE_OK ) rc = prillStoreExec(p, bSave ? "SAVEPOINT prill_step" : "BEGIN IMMEDIATE");
-  if( rc!=SQLITE_OK ) storeUndoFree(u);
+  if( rc!=SQLITE_OK ){
+    storeUndoFree(u);
+  }else if( u->pHold && sqlite3_step(u->pHold)!=SQLITE_ROW ){
+    rc = sqlite3_reset(u->pHold);
+    if( rc!=SQLITE_OK ) rc = prillUndoEnd(p, u, rc);
+  }
   return rc;
 }
 
 int prillUndoEnd(PrillStore *p, PrillUndo *u, int rc){
   if( rc==SQLITE_OK ) rc = prillStoreExec(p, u->bSave ? "RELEASE prill_step" : "COMMIT");
+  if( rc!=SQLITE_OK ) sqlite3_reset(u->pHold);
   if( rc!=SQLITE_OK && !sqlite3_get_autocommit(p->pConn->db) ){
     (void)sqlite3_step(u->pBack);
     if( u->pRelease ) (void)sqlite3_step(u->pRelease);
