@@ -15,7 +15,7 @@
 ** or change files: SQLITE_DIRECTONLY, so that no view or trigger of a
 ** database from elsewhere can have them run.
 */
-#include "prillInt.h"
+#include "prillShare.h"
 
 void prillFuncFail(sqlite3_context *pCtx, PrillConn *p, int rc){
   char *zErr = p->zErr;
@@ -119,6 +119,7 @@ static void funcCheck(sqlite3_context *pCtx, int nArg, sqlite3_value **apArg){
   funcStore(pCtx, nArg, apArg, &pStore);
   if( pStore==0 ) return;
   rc = prillCheckStore(pStore, &buf);
+  if( rc==SQLITE_OK ) rc = prillShareCheck(pStore, &buf);
   prillStorePut(pStore);
   if( rc!=SQLITE_OK ){
     prillFuncFail(pCtx, p, rc);

@@ -74,5 +74,10 @@ int prillShareSettle(PrillShare*, PrillPart*, i64 iOff, int eVerb, i64 msArg, i6
 int prillShareHeld(PrillShare*, PrillPart*, i64 now, PrillHolds*);
 /* The first offset that is neither acknowledged nor archived. */
 int prillShareStart(PrillShare*, PrillPart*, i64 *piOff);
+/* The states of a row, nKnown of them: SQLITE_OK, or PRILL_CORRUPT. */
+int prillShareDecode(const u8 *a, i64 n, int nKnown, PrillCell *aCell);
+
+/* share_check.c: append one problem a line; nothing when all is well. */
+int prillShareCheck(PrillStore*, PrillBuf*);
 
 #endif /* PRILLSHARE_H */

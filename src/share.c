@@ -165,7 +165,7 @@ static i64 shareDecodeRun(const u8 *a, const u8 *aEnd, i64 *pn, PrillCell *pCell
   return z-a;
 }
 
-static int shareDecode(PrillShare *p, const u8 *a, i64 n, int nKnown){
+int prillShareDecode(const u8 *a, i64 n, int nKnown, PrillCell *aCell){
   const u8 *aEnd = a+n;
   int nCell = 0;
   while( a<aEnd ){
@@ -173,7 +173,7 @@ static int shareDecode(PrillShare *p, const u8 *a, i64 n, int nKnown){
     i64 nRun = 0;
     i64 nByte = shareDecodeRun(a, aEnd, &nRun, &c);
     if( nByte==0 || nCell+nRun>nKnown ) return PRILL_CORRUPT;
-    while( nRun-->0 ) p->aCell[nCell++] = c;
+    while( nRun-->0 ) aCell[nCell++] = c;
     a += nByte;
   }
   return nCell==nKnown ? SQLITE_OK : PRILL_CORRUPT;
@@ -192,7 +192,7 @@ static int shareLoad(PrillShare *p, PrillPart *pPart, i64 iBlock, i64 iNext){
   sqlite3_bind_int64(pStmt, 3, iBlock);
   if( sqlite3_step(pStmt)==SQLITE_ROW ){
     const u8 *a = (const u8*)sqlite3_column_blob(pStmt, 0);
-    rc = shareDecode(p, a ? a : (const u8*)"", sqlite3_column_bytes(pStmt, 0), nKnown);
+    rc = prillShareDecode(a ? a : (const u8*)"", sqlite3_column_bytes(pStmt, 0), nKnown, p->aCell);
     if( rc!=SQLITE_OK ) prillError(p->pStore->pConn, rc, "queue group %s: its state in topic %s partition %d is"
         " damaged;"
         " restore the database from a backup", p->zGroup, pPart->pTopic->zName, pPart->iPart);
