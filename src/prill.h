@@ -27,8 +27,9 @@
 **                        _position, _errmsg, _close
 **    Consumer groups     prill_consumer_open, _poll, _commit, _commit_to,
 **                        _seek, _errmsg, _close
+**    Parallel work       prill_work_open, _next, _done, _commit, _errmsg, _close
 **
-** doc/example_produce.c and doc/example_follow.c use most of it.
+** doc/example_produce.c, doc/example_follow.c and doc/example_work.c use most of it.
 */
 #ifndef PRILL_H
 #define PRILL_H
@@ -533,6 +534,76 @@ PRILL_API const char *prill_consumer_errmsg(prill_consumer*);
 ** if it is not SQLITE_OK the others notice within a second all the same.  NULL
 ** is harmless. */
 PRILL_API int prill_consumer_close(prill_consumer*);
+
+/*
+** CAPI: Parallel work
+**
+** A consumer (see above) whose records several workers have in hand at once.
+** Records with the same key, of a partition, are given out one after the other, in
+** the order of their offsets: the next one when prill_work_done() was called for the
+** one before.  Records of different keys, and those without a key, are given out at
+** the same time.  What is committed of a partition is the offset of its first record
+** that is not done: whoever takes over begins there, so every record is worked on at
+** least once, and one that was done may be given out again after a crash, when
+** others before it were not.
+**
+** The library starts no thread.  The caller's threads share the prill_work, each in
+** a loop of prill_work_next(), its own work, prill_work_done(); or one thread takes
+** several records and hands them to processes.  To take no more is to wait for what
+** is out, and close.
+**
+** Thread rule: _next, _done and _commit in any thread at any time, on a SQLite that
+** is thread-safe.  They use the connection, so nothing else may use it meanwhile:
+** give prill_work one of its own.  _errmsg belongs to the thread whose call failed
+** last.  _open and _close while no other thread is in any of them.
+*/
+typedef struct prill_work prill_work;
+
+/*
+** CAPI: Open
+**
+** azOption: those of prill_consumer_open() but enable.auto.commit, and
+**
+**   buffer.records       records taken from the group and not yet committable, at
+**                        most; 1000
+**   buffer.memory        bytes of records kept, but for the last; 33554432
+**   commit.interval.ms   what is done is committed after so long, when there is
+**                        nothing to give out, by _commit and by _close; 1000
+**
+** Results, and *pp after an error, as of prill_consumer_open().
+*/
+PRILL_API int prill_work_open(sqlite3 *db, const char *zSchema, const char *const *azOption, prill_work **pp);
+
+/*
+** CAPI: A record to work on
+**
+** SQLITE_ROW and *ppRecord, which stays as it is until prill_work_done(); SQLITE_DONE:
+** none could be given within ms milliseconds (0: look and return; negative: wait for
+** ever); or an error of prill_consumer_poll() or of committing.  With several threads
+** one of them waits for records, and the others for it, for a second at most more
+** than they asked for.  After PRILL_FENCED records that are out are the work of
+** others, who were given them again; the next call joins anew.
+*/
+PRILL_API int prill_work_next(prill_work*, int ms, const prill_record **ppRecord);
+
+/*
+** CAPI: A record is done
+**
+** Frees it.  SQLITE_OK; SQLITE_MISUSE: it is none that is out.  May commit; that it
+** could not is told by the next _next, _commit or _close.
+*/
+PRILL_API int prill_work_done(prill_work*, const prill_record *pRecord);
+
+/* CAPI: Commit now what can be.  Results of prill_consumer_commit(). */
+PRILL_API int prill_work_commit(prill_work*);
+
+/* CAPI: Why the last call failed.  Good until the next call; never NULL. */
+PRILL_API const char *prill_work_errmsg(prill_work*);
+
+/* CAPI: Commit, leave the group and free everything, records that are out too: they
+** are given out again, by another.  The result is that of committing and leaving.
+** NULL is harmless. */
+PRILL_API int prill_work_close(prill_work*);
 
 #ifdef __cplusplus
 }

@@ -4,8 +4,11 @@
 ** One read transaction, so one state of the topic; partition by partition, in
 ** offset order.  With -f a table "follow" is told, in that transaction, that
 ** this is where it starts, and afterwards gives what comes.
+**
+** With -g a table "consumer": what a poll gives is printed, written out, and then
+** committed.
 */
-#include "cmd.h"
+#include "cmd_work.h"
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -327,6 +330,29 @@ static void outFollow(Out *p){
   sqlite3_free(zWhere);
 }
 
+/**************************************************************************
+** As a member of a group.
+*/
+static void outGroup(Out *p, const char *zGroup, const char *zReset){
+  sqlite3_stmt *pPoll;
+  i64 n = 0;
+  int nMost = p->nMax>=0 && p->nMax<500 ? (int)p->nMax : 500;
+  cmdOpen(CMD_WRITE);
+  (void)cmdTopicFind(p->zTopic, 0);
+  outCatch();
+  cmdExec("CREATE VIRTUAL TABLE temp.prill_member USING consumer(group=%Q, topics=%Q, auto_offset_reset=%s,"
+          " max_poll_records=%d)", zGroup, p->zTopic, zReset, nMost>0 ? nMost : 1);
+  pPoll = cmdPrepare("SELECT " OUT_COLUMNS " FROM temp.prill_member WHERE timeout_ms=%d", p->bFollow ? 500 : 0);
+  /* No sqlite3_interrupt() here: it would undo what is being committed. */
+  while( !outStop && p->nDone!=p->nMax && !(p->bFollow && outGone()) ){
+    n = outBurst(p, pPoll);
+    if( n>0 ) cmdExec("SELECT prill_commit('prill_member')");
+    if( n==0 && !p->bFollow ) break;
+  }
+  cmdFinish(pPoll);
+  cmdExec("DROP TABLE temp.prill_member");
+}
+
 static void outRun(Out *p, const char *zFrom){
   int i, nPart;
   cmdOpen(CMD_READ);
@@ -346,15 +372,26 @@ static void outRun(Out *p, const char *zFrom){
   }
   cmdExec("COMMIT");
   if( p->bFollow ) outFollow(p);
+}
+
+static void outFree(Out *p){
+  int i;
   for(i=0; i<p->nPiece; i++) sqlite3_free(p->aPiece[i].text.a);
   sqlite3_free(p->aPiece);
   sqlite3_free(p->line.a);
 }
 
 int cmdConsume(const Cmd *pMe, int nArg, char **azArg){
-  const char *zFrom = 0, *zOut = 0, *zSep = 0;
+  const char *zFrom = 0, *zOut = 0, *zSep = 0, *zGroup = 0, *zExec = 0, *zDead = 0;
+  i64 nWorker = -1, nRetry = -1, msBackoff = -1;
   Out out = {0};
   const CmdOpt aOpt[] = {
+    {'g', "group", OPT_TEXT, (void*)&zGroup},
+    {0, "exec", OPT_TEXT, (void*)&zExec},
+    {0, "workers", OPT_INT, &nWorker},
+    {0, "dead-letter", OPT_TEXT, (void*)&zDead},
+    {0, "retries", OPT_INT, &nRetry},
+    {0, "backoff", OPT_INT, &msBackoff},
     {0, "from", OPT_TEXT, (void*)&zFrom},
     {'f', "follow", OPT_FLAG, &out.bFollow},
     {'n', "count", OPT_INT, &out.nMax},
@@ -367,6 +404,28 @@ int cmdConsume(const Cmd *pMe, int nArg, char **azArg){
   CMD_OPTIONS(nArg, azArg, aOpt, 1, 1);
   out.zTopic = azArg[0];
   if( zOut && zSep ) cmdUsage("-o and -K exclude each other");
+  if( zExec==0 && (zDead || nWorker!=-1 || nRetry!=-1 || msBackoff!=-1) ){
+    cmdUsage("--workers, --dead-letter, --retries and --backoff go with --exec");
+  }
+  if( zExec && zGroup==0 ) cmdUsage("--exec works for a group: give -g GROUP");
+  if( zGroup && out.iPart>=0 ) cmdUsage("-g shares partitions out: leave -p out");
+  if( zGroup && zFrom && strcmp(zFrom, "earliest")!=0 && strcmp(zFrom, "latest")!=0 ){
+    cmdUsage("--from %s: with -g it is earliest or latest, for a group without an offset; see group reset", zFrom);
+  }
+  if( zExec ){
+    CmdWork work = {out.zTopic, zGroup, zExec, zDead, zFrom ? zFrom : "earliest", 0, 0, 0, out.nMax, out.bFollow};
+    if( zOut || zSep ) cmdUsage("-o and -K print; --exec runs a command instead");
+    if( nWorker!=-1 && (nWorker<1 || nWorker>1000) ) cmdUsage("--workers %lld: use 1 to 1000", (long long)nWorker);
+    if( nRetry!=-1 && (nRetry<0 || nRetry>1000) ) cmdUsage("--retries %lld: use 0 to 1000", (long long)nRetry);
+    if( msBackoff!=-1 && (msBackoff<1 || msBackoff>3600000) ){
+      cmdUsage("--backoff %lld: use 1 to 3600000 milliseconds", (long long)msBackoff);
+    }
+    work.nWorker = nWorker==-1 ? 1 : (int)nWorker;
+    work.nRetry = nRetry==-1 ? 3 : (int)nRetry;
+    work.msBackoff = msBackoff==-1 ? 200 : msBackoff;
+    cmdWorkRun(&work);
+    return 0;
+  }
   if( zOut && strcmp(zOut, "json")==0 ){
     out.bJson = 1;
   }else if( zOut && strcmp(zOut, "text")!=0 ){
@@ -378,7 +437,8 @@ int cmdConsume(const Cmd *pMe, int nArg, char **azArg){
     }
     outFormat(&out, "%s\\n");
   }
-  outRun(&out, zFrom);
+  if( zGroup ) outGroup(&out, zGroup, zFrom ? zFrom : "earliest"); else outRun(&out, zFrom);
+  outFree(&out);
   return 0;
 }
 
@@ -391,5 +451,6 @@ int cmdExport(const Cmd *pMe, int nArg, char **azArg){
   CMD_OPTIONS(nArg, azArg, aOpt, 1, 1);
   out.zTopic = azArg[0];
   outRun(&out, 0);
+  outFree(&out);
   return 0;
 }

@@ -48,7 +48,16 @@ static const Cmd aCmd[] = {
    "  -K, --key-separator SEP   print the key and SEP before the value\n"
    "  -o, --output FORMAT       text, json, or a format: %s %v value, %k key,\n"
    "                            %p partition, %o offset, %T timestamp, %t topic,\n"
-   "                            %h headers, %S %K lengths, %n newline, \\t \\xNN\n", cmdConsume},
+   "                            %h headers, %S %K lengths, %n newline, \\t \\xNN\n"
+   "  -g, --group GROUP         as a member of the group, from where it has come to;\n"
+   "                            what was printed is committed\n"
+   "      --exec COMMAND        with -g: run it for each record, by sh -c, the value\n"
+   "                            on standard input, PRILL_TOPIC, PRILL_PARTITION,\n"
+   "                            PRILL_OFFSET, PRILL_KEY and PRILL_TIMESTAMP set\n"
+   "      --workers N           so many at a time, of one key one; 1\n"
+   "      --retries N           runs after one that failed; 3\n"
+   "      --backoff MS          before the first of them, then twice as long each; 200\n"
+   "      --dead-letter TOPIC   for what failed all the same; else that is the end\n", cmdConsume},
   {"export", "TOPIC [-p PARTITION]", "print records as JSON lines, which import --json reads", 0, cmdExport},
   {"group list", "[-o text|json]", "list consumer groups and how far behind they are", 0, cmdGroupList},
   {"group describe", "GROUP [-o text|json]", "show a group's members and offsets", 0, cmdGroupDescribe},

@@ -1,0 +1,24 @@
+/*
+** cmd_work.h: what prill consume asks of cmd_work.c.
+*/
+#ifndef CMD_WORK_H
+#define CMD_WORK_H
+
+#include "cmd.h"
+
+typedef struct CmdWork CmdWork;
+struct CmdWork {
+  const char *zTopic, *zGroup;
+  const char *zExec;            /* for sh -c */
+  const char *zDead;            /* topic, or NULL */
+  const char *zReset;           /* auto.offset.reset */
+  int nWorker;
+  int nRetry;                   /* runs after the first */
+  i64 msBackoff;                /* before the second, then twice as long each */
+  i64 nMax;                     /* records, -1: all */
+  int bFollow;
+};
+/* Work until there is no more, or a signal.  Exits with a message on failure. */
+void cmdWorkRun(const CmdWork*);
+
+#endif /* CMD_WORK_H */
