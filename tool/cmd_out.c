@@ -32,6 +32,8 @@ struct Out {
   i64 iPart;                    /* -1: all */
   int bJson;
   int bFollow;
+  int bGroup;                   /* -g: other members may be in the way */
+  int bBusy;                    /* and were, in the last burst */
   OutPiece *aPiece;
   int nPiece;
   CmdBuf line;
@@ -307,7 +309,8 @@ static i64 outBurst(Out *p, sqlite3_stmt *pStmt){
   int rc = SQLITE_ROW;
   while( p->nDone!=p->nMax && !outStop && (rc = sqlite3_step(pStmt))==SQLITE_ROW ) outRecord(p, pStmt);
   sqlite3_reset(pStmt);
-  if( rc!=SQLITE_ROW && rc!=SQLITE_DONE && rc!=SQLITE_INTERRUPT ) cmdFatal("%s", sqlite3_errmsg(cmdDb));
+  p->bBusy = p->bGroup && (rc & 0xff)==SQLITE_BUSY;
+  if( rc!=SQLITE_ROW && rc!=SQLITE_DONE && rc!=SQLITE_INTERRUPT && !p->bBusy ) cmdFatal("%s", sqlite3_errmsg(cmdDb));
   cmdFlush();
   return p->nDone-nBefore;
 }
@@ -339,6 +342,7 @@ static void outGroup(Out *p, const char *zGroup, const char *zReset){
   int nMost = p->nMax>=0 && p->nMax<500 ? (int)p->nMax : 500;
   cmdOpen(CMD_WRITE);
   (void)cmdTopicFind(p->zTopic, 0);
+  p->bGroup = 1;
   outCatch();
   cmdExec("CREATE VIRTUAL TABLE temp.prill_member USING consumer(group=%Q, topics=%Q, auto_offset_reset=%s,"
           " max_poll_records=%d)", zGroup, p->zTopic, zReset, nMost>0 ? nMost : 1);
@@ -347,7 +351,7 @@ static void outGroup(Out *p, const char *zGroup, const char *zReset){
   while( !outStop && p->nDone!=p->nMax && !(p->bFollow && outGone()) ){
     n = outBurst(p, pPoll);
     if( n>0 ) cmdExec("SELECT prill_commit('prill_member')");
-    if( n==0 && !p->bFollow ) break;
+    if( n==0 && !p->bFollow && !p->bBusy ) break;
   }
   cmdFinish(pPoll);
   cmdExec("DROP TABLE temp.prill_member");
