@@ -344,17 +344,20 @@ static void outGroup(Out *p, const char *zGroup, const char *zReset){
   (void)cmdTopicFind(p->zTopic, 0);
   p->bGroup = 1;
   outCatch();
+  /* In transactions that begin with the write lock: who only reads at first can be refused it. */
+  cmdExec("BEGIN IMMEDIATE");
   cmdExec("CREATE VIRTUAL TABLE temp.prill_member USING consumer(group=%Q, topics=%Q, auto_offset_reset=%s,"
           " max_poll_records=%d)", zGroup, p->zTopic, zReset, nMost>0 ? nMost : 1);
+  cmdExec("COMMIT");
   pPoll = cmdPrepare("SELECT " OUT_COLUMNS " FROM temp.prill_member WHERE timeout_ms=%d", p->bFollow ? 500 : 0);
   /* No sqlite3_interrupt() here: it would undo what is being committed. */
   while( !outStop && p->nDone!=p->nMax && !(p->bFollow && outGone()) ){
     n = outBurst(p, pPoll);
-    if( n>0 ) cmdExec("SELECT prill_commit('prill_member')");
+    if( n>0 ) cmdExec("BEGIN IMMEDIATE; SELECT prill_commit('prill_member'); COMMIT");
     if( n==0 && !p->bFollow && !p->bBusy ) break;
   }
   cmdFinish(pPoll);
-  cmdExec("DROP TABLE temp.prill_member");
+  cmdExec("BEGIN IMMEDIATE; DROP TABLE temp.prill_member; COMMIT");
 }
 
 static void outRun(Out *p, const char *zFrom){

@@ -312,7 +312,9 @@ static void workOpen(Work *p){
   };
   static const char *const azDead[] = {"max.request.size", "1073741824", 0};
   snprintf(zRecords, sizeof(zRecords), "%d", p->pArg->nWorker*16+64);
+  cmdExec("BEGIN IMMEDIATE");             /* who only reads at first can be refused the lock */
   if( prill_work_open(cmdDb, 0, azOption, &p->pWork)!=SQLITE_OK ) cmdFatal("%s", prill_work_errmsg(p->pWork));
+  cmdExec("COMMIT");
   if( p->pArg->zDead ){
     (void)cmdTopicFind(p->pArg->zDead, 0);
     if( strcmp(p->pArg->zDead, p->pArg->zTopic)==0 ) cmdFatal("--dead-letter %s: it is the topic that is worked on; use"
