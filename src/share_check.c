@@ -147,7 +147,8 @@ int prillShareCheck(PrillStore *p, PrillBuf *pBuf){
   k->pStore = p;
   k->pOut = pBuf;
   rc = prillStorePrepare(p, &pStmt, "SELECT s.grp, s.pid, s.block, s.locked, s.due, s.state, g.kind"
-      " FROM \"%w\".prill_store_share s LEFT JOIN \"%w\".prill_store_group g USING(grp) ORDER BY s.grp, s.pid, s.block");
+      " FROM \"%w\".prill_store_share s LEFT JOIN \"%w\".prill_store_group g USING(grp)"
+      " ORDER BY s.grp, s.pid, s.block");
   while( rc==SQLITE_OK && (rc = sqlite3_step(pStmt))==SQLITE_ROW ) rc = shareCheckRow(k, pStmt);
   if( rc==SQLITE_DONE ) rc = SQLITE_OK;
   if( rc!=SQLITE_OK && !shareCheckPasses(rc) ){
