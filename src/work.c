@@ -509,8 +509,8 @@ static int workOption(prill_work *p, const char *zName, const char *zVal){
     if( !prillOptionIs(zName, aOpt[i].zName) ) continue;
     for(z=zVal; *z>='0' && *z<='9' && v<=aOpt[i].iMax; z++) v = v*10 + (*z-'0');
     if( z==zVal || *z || v<1 || v>aOpt[i].iMax ){
-      p->zErr = sqlite3_mprintf("prill_work_open(): %s=%s is not allowed; use a whole number from 1 to %lld", zName, zVal,
-                                aOpt[i].iMax);
+      p->zErr = sqlite3_mprintf("prill_work_open(): %s=%s is not allowed; use a whole number from 1 to %lld", zName,
+                                zVal, aOpt[i].iMax);
       return -1;
     }
     *aOpt[i].pi = v;

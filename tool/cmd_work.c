@@ -307,8 +307,8 @@ static void workLoop(Work *p){
 static void workOpen(Work *p){
   char zRecords[32];
   const char *azOption[] = {
-    "group", p->pArg->zGroup, "topics", p->pArg->zTopic, "auto.offset.reset", p->pArg->zReset, "buffer.records", zRecords,
-    "client.id", "prill", 0
+    "group", p->pArg->zGroup, "topics", p->pArg->zTopic, "auto.offset.reset", p->pArg->zReset,
+    "buffer.records", zRecords, "client.id", "prill", 0
   };
   static const char *const azDead[] = {"max.request.size", "1073741824", 0};
   snprintf(zRecords, sizeof(zRecords), "%d", p->pArg->nWorker*16+64);

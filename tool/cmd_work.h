@@ -1,5 +1,6 @@
 /*
-** cmd_work.h: what prill consume asks of cmd_work.c.
+** cmd_work.h: what prill consume, whose options cmd_out.c reads, asks of
+** cmd_work.c when they say --exec: a command run for each record of a group.
 */
 #ifndef CMD_WORK_H
 #define CMD_WORK_H
