@@ -128,6 +128,18 @@ int prillMemberSweep(PrillStore *p, PrillGroup *g, const char *zSelf, int nLook,
   return rc;
 }
 
+int prillMemberNameFree(PrillStore *p, const char *zGroup, int eKind, int *pbFree){
+  PrillGroup *g = 0;
+  int eIs = 0;
+  int rc = prillGroupRowKind(p, zGroup, &eIs);
+  *pbFree = rc==SQLITE_OK && (eIs==0 || eIs==eKind);
+  if( rc!=SQLITE_OK || eIs!=PRILL_KIND_SQL || eKind==PRILL_KIND_SQL ) return rc;
+  rc = prillMemberOpen(p, zGroup, eIs, &g);
+  *pbFree = rc==SQLITE_OK && g && g->nMember==0;
+  prillGroupFree(g);
+  return (rc&0xff)==SQLITE_CORRUPT ? SQLITE_OK : rc;
+}
+
 int prillMemberEvict(PrillStore *p, const char *zGroup, const char *zMember){
   PrillGroup *g = 0;
   PrillGroupEvent e;

@@ -423,6 +423,9 @@ char *prillMemberPath(PrillStore*, const char *zMember);
 int prillMemberSweep(PrillStore*, PrillGroup*, const char *zSelf, int nLook, int bTell, int *pnDead);
 int prillMemberNone(PrillStore*, const char *zGroup, const char *zWhat);
 int prillMemberDamaged(PrillStore*, const char *zGroup, int rc);
+/* *pbFree: no group but one of kind eKind has the name, or one of SQL that has no
+** members, which clients of Kafka may take over. */
+int prillMemberNameFree(PrillStore*, const char *zGroup, int eKind, int *pbFree);
 /* Put a member out, dead or alive. */
 int prillMemberEvict(PrillStore*, const char *zGroup, const char *zMember);
 

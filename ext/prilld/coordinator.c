@@ -119,7 +119,11 @@ static void groupRefuse(PrilldReq *p, int eAct){
 static int groupRun(PrilldJob *pJob, PrilldWriter *pW){
   GroupJob *p = (GroupJob*)pJob;
   GroupRow *pRow;
+  int bFree = 1;
   int rc = SQLITE_OK;
+  /* While the group was empty its name may have become that of members of SQL. */
+  if( p->pRows ) rc = prillMemberNameFree(pW->pStore, p->zGroup, PRILL_KIND_KAFKA, &bFree);
+  if( rc==SQLITE_OK && !bFree ) rc = SQLITE_CONSTRAINT;
   for(pRow=p->pRows; rc==SQLITE_OK && pRow; pRow=pRow->pNext){
     if( pRow->eAct==PRILL_ACT_SAVE_GROUP ){
       rc = prillGroupRowPut(pW->pStore, p->zGroup, PRILL_KIND_KAFKA, &pRow->state);
@@ -314,7 +318,7 @@ static PrilldGroup *groupNew(Prilld *pD, const char *zGroup, int bMake, i16 *piE
   PrillGroupConf conf;
   PrilldGroup *p;
   PrillGroup *g = 0;
-  int eKind = 0, rc;
+  int eKind = 0, bFree = 0, rc;
   prillGroupConfDefault(&conf);
   conf.msInitialDelay = (i32)pD->conf.msRebalanceDelay;
   conf.msMinSession = (i32)pD->conf.msMinSession;
@@ -326,6 +330,10 @@ static PrilldGroup *groupNew(Prilld *pD, const char *zGroup, int bMake, i16 *piE
     if( rc==SQLITE_OK && eKind==PRILL_KIND_KAFKA ){
       rc = prillGroupRowLoad(pD->view.pStore, zGroup, &conf, PRILL_KIND_KAFKA, &g);
       if( rc==SQLITE_OK && g ) rc = prillGroupStart(g, pD->now);
+    }
+    if( rc==SQLITE_OK && eKind==PRILL_KIND_SQL ){         /* one that its members have left is free */
+      rc = prillMemberNameFree(pD->view.pStore, zGroup, PRILL_KIND_KAFKA, &bFree);
+      if( bFree ) eKind = 0;
     }
     prilldViewEnd(&pD->view);
   }
