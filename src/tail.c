@@ -328,8 +328,9 @@ void prillFramePad(int *pRc, PrillStore *p, PrillBuf *pBuf){
   pBuf->n = nWant;
 }
 
-/* Put a slot's frame by UPDATE, which can overwrite the row in place, and reads
-** its length for that.  *pbDone 0: there is no such row. */
+/* Put a slot's long frame by UPDATE, which can overwrite the row in place, and reads
+** its length for that: for a short one that is no gain.  *pbDone 0: there is no such
+** row. */
 static int tailUpdate(PrillStore *p, i64 iSlot, const PrillBuf *pBuf, int *pbDone){
   int rc = SQLITE_OK;
   sqlite3_stmt *pStmt = prillStoreStmt(p, STMT_SET_FRAME, &rc);
@@ -347,7 +348,7 @@ int prillFramePut(PrillStore *p, i64 iSlot, const PrillBuf *pBuf){
   int rc = SQLITE_OK;
   int bDone = 0;
   sqlite3_stmt *pStmt;
-  if( iSlot<p->nSlotRow ){
+  if( pBuf->n>=FRAME_LONG && iSlot<p->nSlotRow ){
     rc = tailUpdate(p, iSlot, pBuf, &bDone);
     if( rc!=SQLITE_OK || bDone ) return rc;
     p->nSlotRow = iSlot;
