@@ -114,6 +114,22 @@ static const char zTopicParts[] =
   "SELECT partition, log_start_offset AS start, log_end_offset AS end, bytes, tail_bytes AS tail,"
   " segments, round(in_rate,1) AS rate FROM prill_partitions WHERE topic=%Q";
 
+/* How fast records come, how evenly, and what consumers must do to keep up: take
+** them faster than they come, in the busiest partition too. */
+static void topicRates(const char *zTopic){
+  sqlite3_stmt *pStmt = cmdPrepare("SELECT round(sum(in_rate),1), round(max(in_rate),1), count(*),"
+      " round(max(in_rate)*count(*)/sum(in_rate),1), partition FROM prill_partitions WHERE topic=%Q"
+      " HAVING sum(in_rate)>0", zTopic);
+  if( cmdStep(pStmt) ){
+    printf("\n%s records a second; the busiest partition, %s, has %s, %s times its share.\n",
+           sqlite3_column_text(pStmt, 0), sqlite3_column_text(pStmt, 4), sqlite3_column_text(pStmt, 1),
+           sqlite3_column_text(pStmt, 3));
+    printf("Consumers keep up if each takes more than %s a second; one that takes R needs more than %s/R partitions.\n",
+           sqlite3_column_text(pStmt, 1), sqlite3_column_text(pStmt, 0));
+  }
+  cmdFinish(pStmt);
+}
+
 int cmdTopicDescribe(const Cmd *p, int nArg, char **azArg){
   const char *zOut = 0;
   const CmdOpt aOpt[] = { {'o', "output", OPT_TEXT, (void*)&zOut} };
@@ -143,6 +159,7 @@ int cmdTopicDescribe(const Cmd *p, int nArg, char **azArg){
                              " WHERE scope='topic:'||%Q", azArg[0]));
     printf("\n");
     cmdPrintTable(cmdPrepare(zTopicParts, azArg[0]));
+    topicRates(azArg[0]);
   }
   cmdExec("COMMIT");
   return 0;
