@@ -204,6 +204,8 @@ int prillMemberEnter(PrillStore *p, const char *zGroup, const char *const *azTop
   if( rc==SQLITE_OK && g==0 ){
     g = prillGroupNew(zGroup, PRILL_KIND_SQL, &conf);
     if( g==0 ) rc = SQLITE_NOMEM;
+    /* Members of a group of that name, deleted since, must not take its row for theirs. */
+    if( g ) g->iChange = prillStoreStamp(p)>>20;
   }
   for(i=0; rc==SQLITE_OK && i<nTopic; i++) (void)prillTopicsAdd(&rc, &g->topics, azTopic[i], -1);
   if( rc==SQLITE_OK ) rc = memberStart(p, g);

@@ -50,6 +50,7 @@ struct PrillConn {
   PrillWake *pWakes;      /* mapped files "wake", one a database (wake.c) */
   u32 iWake;              /* commits counted in them */
   PrillSeen *pSeen;       /* what was last read of which topic (wait.c) */
+  i64 iCount;             /* gives numbers to transactions, savepoints, rollbacks of all its stores */
   u64 iMember;            /* random, tells its queue tables from others', 0 not drawn */
   i64 nSlept;             /* sleeps that have ended, for prill_debug() */
   PrillTurn *pTurn;       /* the busy handler's state, or NULL (turn.c) */
@@ -236,8 +237,8 @@ struct PrillStore {
   u8 bTell;               /* some topic has bTell */
   u8 bTailOff;            /* a reader pins the WAL: write directly */
   PrillStage *pStage;     /* the open transaction, or NULL (stage.c) */
-  i64 iCut;               /* counts rollbacks */
-  i64 iMark;              /* counts savepoints */
+  i64 iCut;               /* number of the last rollback, by pConn->iCount as the next */
+  i64 iMark;              /* number of the last savepoint */
   PrillStage *pSpare;     /* the last stage, empty, for the next transaction */
   PrillWrite *pSpareWrite;/* and some writes, linked by pNext */
   int nSpareWrite;
@@ -250,7 +251,8 @@ struct PrillStore {
   PrillWake *pWake;       /* the connection's, once asked for (wake.c) */
   u8 bTouched;            /* xCommit wakes, whatever was staged */
   PrillWatch *pWatches;
-  i64 iTxn;               /* counts stages: tells one transaction from another */
+  i64 iTxn;               /* number of the stage: tells one transaction from another, also
+                          ** after the store has been let go of and got again */
   i64 msProducer;         /* producer.id.expiration.ms */
   i64 msOffsets;          /* offsets.retention.ms */
   int nProducerNew;       /* rows of prill_store_producer made since they were counted */

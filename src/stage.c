@@ -165,7 +165,7 @@ static PrillStage *stageNew(PrillStore *pStore){
   }
   p->pStore = pStore;
   p->eLevel = -1;
-  pStore->iTxn++;
+  pStore->iTxn = ++pStore->pConn->iCount;
   pStore->pStage = p;
   return p;
 }
@@ -508,7 +508,7 @@ int prillStoreSavepoint(PrillStore *pStore, int iSavepoint){
     p->aMarkNo[p->nMark] = 0;
     p->aMark[p->nMark++] = 0;
   }
-  p->aMarkNo[p->nMark] = ++pStore->iMark;
+  p->aMarkNo[p->nMark] = pStore->iMark = ++pStore->pConn->iCount;
   p->aMark[p->nMark++] = p->nRun;
   stageTop(p);
   return SQLITE_OK;
@@ -546,7 +546,7 @@ int prillStoreRollbackTo(PrillStore *pStore, int iSavepoint){
   }
   if( iSavepoint+1<p->nMark ) p->nMark = PRILL_MAX(iSavepoint+1, 0);
   stageTop(p);
-  pStore->iCut++;
+  pStore->iCut = ++pStore->pConn->iCount;
   p->bSynced = 0;
   if( bBeforeSync ){
     /* The rows an earlier xSync wrote are undone too, and its plan with them. */
@@ -1050,7 +1050,7 @@ void prillStoreRollback(PrillStore *pStore){
     for(w=p->pWrites; w; w=w->pNext) prillWriteDone(w, 0, p->bReached);
     stageFree(p);
   }
-  pStore->iCut++;
+  pStore->iCut = ++pStore->pConn->iCount;
   stageTell(pStore, 0);
   if( pStore->bDirty ) prillStoreForget(pStore);
   if( bYield ) prillTurnYield(pStore);

@@ -354,6 +354,7 @@ static int storeNew(PrillConn *pConn, const char *zSchema, PrillStore **pp){
   p->pConn = pConn;
   p->zSchema = sqlite3_mprintf("%s", zSchema);
   p->msFlush = -1;
+  p->iCut = ++pConn->iCount;
   p->nSlotRow = PRILL_I64MAX;
   rc = p->zSchema ? storePaths(p) : SQLITE_NOMEM;
   p->pNext = pConn->pStores;
