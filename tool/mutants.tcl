@@ -107,6 +107,11 @@ file mkdir $scratch/tree $scratch/build
 foreach f {configure Makefile.in src ext test tool doc README.md} {
   if {[file exists $top/$f]} { exec cp -pR $top/$f $scratch/tree/$f }
 }
+# What a former run broke last was put back, but its object is newer than that.
+foreach m $mutants {
+  set path $scratch/tree/[dict get $m file]
+  if {[file exists $path]} { file mtime $path [clock seconds] }
+}
 cd $scratch/build
 foreach v {CFLAGS LDFLAGS MAKEFLAGS MFLAGS MAKELEVEL} { unset -nocomplain env($v) }
 set targets testfixture
