@@ -36,7 +36,7 @@ static int consumeBegin(prill_consumer *p){
   return SQLITE_OK;
 }
 
-/* The call's result, and its reason; the snapshot goes (I1). */
+/* The call's result, and its reason; the snapshot goes. */
 static int consumeResult(prill_consumer *p, int rc){
   p->rc = rc;
   if( p->pStore ) prillStoreLetGo(p->pStore);
@@ -50,14 +50,12 @@ static int consumeResult(prill_consumer *p, int rc){
 
 /* A new set, waiting up to ms for one that has records. */
 static int consumeSet(prill_consumer *p, int ms){
-  const PrillPollConf *pConf = &p->poll.conf;
   PrillWait w;
   int rc = SQLITE_OK;
   prillWaitInit(&w, p->pConn, ms);
   while( rc==SQLITE_OK ){
-    const PrillTopic *pTopic = pConf->nTopic==1 ? prillStoreTopic(p->pStore, pConf->zTopics) : 0;
-    prillWaitSample(&w, p->pStore, pTopic ? pTopic->iTopic : 0);
-    rc = prillPollSet(&p->poll, p->pStore, pConf->nMax);
+    prillWaitSample(&w, p->pStore, prillPollWord(&p->poll, p->pStore));
+    rc = prillPollSet(&p->poll, p->pStore, p->poll.conf.nMax);
     if( (rc&0xff)==SQLITE_BUSY && w.msLeft!=0 && prillWaitMay(p->pConn) ) rc = SQLITE_OK;
     if( rc!=SQLITE_OK || p->poll.nGive>0 ) break;
     prillStoreLetGo(p->pStore);

@@ -477,3 +477,20 @@ int prillOptionParse(const char *zArg, char **pzName, char **pzVal,
   }
   return rc;
 }
+
+int prillOptionList(char *z){
+  char *zOut = z;
+  int n = 0;
+  while( *z ){
+    char *zBegin = zOut;
+    while( *z==' ' || *z==',' ) z++;
+    while( *z && *z!=',' ) *zOut++ = *z++;
+    if( *z ) z++;
+    while( zOut>zBegin && zOut[-1]==' ' ) zOut--;
+    if( zOut>zBegin ){
+      *zOut++ = 0;
+      n++;
+    }
+  }
+  return n;
+}

@@ -55,24 +55,6 @@ static int pollGlob(const char *z){
   return strpbrk(z, "*?[")!=0;
 }
 
-/* topics='a, b': the texts without blanks and commas between them, in place. */
-static void pollTopics(PrillPollConf *p, char *z){
-  char *zOut = z;
-  p->zTopics = z;
-  p->nTopic = 0;
-  while( *z ){
-    char *zBegin = zOut;
-    while( *z==' ' || *z==',' ) z++;
-    while( *z && *z!=',' ) *zOut++ = *z++;
-    if( *z ) z++;
-    while( zOut>zBegin && zOut[-1]==' ' ) zOut--;
-    if( zOut>zBegin ){
-      *zOut++ = 0;
-      p->nTopic++;
-    }
-  }
-}
-
 /* A whole number from 1 to iMax. */
 static int pollNumber(const char *zName, const char *z, i64 iMax, i64 *pi, char **pzErr){
   i64 n = 0;
@@ -129,7 +111,8 @@ int prillPollOption(PrillPollConf *p, const char *zName, char **pzVal, char **pz
   }
   if( prillOptionIs(zName, "topics") ){
     sqlite3_free(p->zTopics);
-    pollTopics(p, *pzVal);
+    p->zTopics = *pzVal;
+    p->nTopic = prillOptionList(p->zTopics);
     *pzVal = 0;
     return SQLITE_OK;
   }
@@ -167,6 +150,11 @@ void prillPollFree(PrillPoll *p){
   p->nGive = p->nGiveAlloc = 0;
 }
 
+i64 prillPollWord(const PrillPoll *p, PrillStore *pLook){
+  const PrillTopic *pTopic = p->conf.nTopic==1 ? prillStoreTopic(pLook, p->conf.zTopics) : 0;
+  return pTopic ? pTopic->iTopic : 0;
+}
+
 static int pollError(PrillPoll *p, PrillStore *pStore, int rc, const char *zText){
   return prillError(pStore->pConn, rc, "consumer %s: %s", p->conf.zClient, zText);
 }
@@ -186,15 +174,11 @@ static int pollBegin(PrillPoll *p){
 ** Transactions of its own.
 */
 static int pollExit(PrillPoll *p, PrillStore *pStore, int rc){
-  sqlite3 *db = pStore->pConn->db;
   if( p->bTxn ) return rc;
+  rc = prillUndoEnd(pStore, &p->undo, rc);
   if( pStore!=p->pStore ){
-    if( rc==SQLITE_OK ) rc = prillStoreExec(pStore, "COMMIT");
-    if( rc!=SQLITE_OK && !sqlite3_get_autocommit(db) ) (void)sqlite3_exec(db, "ROLLBACK", 0, 0, 0);
-    (void)sqlite3_exec(db, "PRAGMA query_only=1", 0, 0, 0);
+    (void)sqlite3_exec(pStore->pConn->db, "PRAGMA query_only=1", 0, 0, 0);
     if( rc==SQLITE_OK ) prillStoreCommit(pStore);
-  }else{
-    rc = prillUndoEnd(pStore, &p->undo, rc);
   }
   if( rc!=SQLITE_OK && p->nKnown>0 ){                                       /* I4 */
     PrillKnown *k = &p->aKnown[p->nKnown-1];
@@ -216,20 +200,20 @@ static int pollRead(PrillPoll *p, PrillStore *pStore, int *pbStore){
 
 /* Get the write lock; then what the store has cached is what the rows say. */
 static int pollEnter(PrillPoll *p, PrillStore *pStore){
-  int rc;
+  int bOther = pStore!=p->pStore;
+  int rc = SQLITE_OK;
   if( p->bTxn ){
     rc = prillStoreParty(pStore);
     return rc==SQLITE_OK ? prillStoreRefresh(pStore) : rc;
   }
   prillStoreLetGo(pStore);
-  if( pStore!=p->pStore ){
-    rc = prillStoreExec(pStore, "PRAGMA query_only=0");
-    if( rc==SQLITE_OK ) rc = prillStoreExec(pStore, "BEGIN IMMEDIATE");
-  }else{
-    rc = prillUndoBegin(pStore, &p->undo, 1);
-    if( rc!=SQLITE_OK ) return rc;
-    rc = prillStoreParty(pStore);
+  if( bOther ) rc = prillStoreExec(pStore, "PRAGMA query_only=0");
+  if( rc==SQLITE_OK ) rc = prillUndoBegin(pStore, &p->undo, !bOther);
+  if( rc!=SQLITE_OK ){
+    if( bOther ) (void)sqlite3_exec(pStore->pConn->db, "PRAGMA query_only=1", 0, 0, 0);
+    return rc;
   }
+  if( !bOther ) rc = prillStoreParty(pStore);
   if( rc==SQLITE_OK ) rc = prillStoreRefresh(pStore);
   return rc==SQLITE_OK ? rc : pollExit(p, pStore, rc);
 }

@@ -180,6 +180,8 @@ void prillConfigToJson(int *pRc, const PrillConfig*, PrillBuf*);
 ** bare), trims blanks.  *pzName and *pzVal are sqlite3_malloc memory of the
 ** caller.  SQLITE_ERROR with *pzErr when there is no '='. */
 int prillOptionParse(const char *zArg, char **pzName, char **pzVal, char **pzErr);
+/* A list "a, b" becomes its texts, one after the other, in place; their number. */
+int prillOptionList(char *z);
 /* 1 when the two names agree up to case and '.'/'_'. */
 int prillOptionIs(const char *zName, const char *zWant);
 

@@ -127,6 +127,8 @@ int prillPollOption(PrillPollConf*, const char *zName, char **pzVal, char **pzEr
 int prillPollCheck(PrillPollConf*, char **pzErr);               /* group and topics are there */
 void prillPollConfFree(PrillPollConf*);
 void prillPollFree(PrillPoll*);                                 /* its members; no SQL */
+/* The word of "wake" to sleep on: the only topic's, or 0 for any commit's. */
+i64 prillPollWord(const PrillPoll*, PrillStore *pLook);
 int prillPollJoin(PrillPoll*);
 int prillPollLeave(PrillPoll*);
 /* Make a new set of at most nMax records. */

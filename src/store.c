@@ -534,7 +534,7 @@ static void storeUndoFree(PrillUndo *u){
   u->pBack = u->pRelease = u->pHold = 0;
 }
 
-/* Both are statements made beforehand: once memory is out inside a running
+/* What takes it back are statements made beforehand: once memory is out inside a running
 ** statement, SQLite prepares none until that has ended, and "SELECT f()" that
 ** ends so does not roll back by itself.  It may run none either; but it ends
 ** those that run, and one that reads, ended so, takes the transaction with it.

@@ -328,40 +328,29 @@ void prillFramePad(int *pRc, PrillStore *p, PrillBuf *pBuf){
   pBuf->n = nWant;
 }
 
-/* Put a slot's long frame by UPDATE, which can overwrite the row in place, and reads
-** its length for that: for a short one that is no gain.  *pbDone 0: there is no such
-** row. */
-static int tailUpdate(PrillStore *p, i64 iSlot, const PrillBuf *pBuf, int *pbDone){
+/* Give a slot's row its frame by one of two statements. */
+static int tailPut(PrillStore *p, int eStmt, i64 iSlot, const PrillBuf *pBuf){
   int rc = SQLITE_OK;
-  sqlite3_stmt *pStmt = prillStoreStmt(p, STMT_SET_FRAME, &rc);
+  sqlite3_stmt *pStmt = prillStoreStmt(p, eStmt, &rc);
   if( rc!=SQLITE_OK ) return rc;
   sqlite3_bind_int64(pStmt, 1, iSlot);
   sqlite3_bind_blob64(pStmt, 2, pBuf->a, (u64)pBuf->n, SQLITE_STATIC);
   sqlite3_step(pStmt);
   prillStoreDone(p, pStmt, &rc);
   sqlite3_bind_null(pStmt, 2);
-  *pbDone = rc==SQLITE_OK && sqlite3_changes(p->pConn->db)>0;
   return rc;
 }
 
+/* A long frame is put by UPDATE, which can overwrite the row in place, and reads its
+** length for that: for a short one that is no gain. */
 int prillFramePut(PrillStore *p, i64 iSlot, const PrillBuf *pBuf){
-  int rc = SQLITE_OK;
-  int bDone = 0;
-  sqlite3_stmt *pStmt;
   if( pBuf->n>=FRAME_LONG && iSlot<p->nSlotRow ){
-    rc = tailUpdate(p, iSlot, pBuf, &bDone);
-    if( rc!=SQLITE_OK || bDone ) return rc;
-    p->nSlotRow = iSlot;
+    int rc = tailPut(p, STMT_SET_FRAME, iSlot, pBuf);
+    if( rc!=SQLITE_OK || sqlite3_changes(p->pConn->db)>0 ) return rc;
+    p->nSlotRow = iSlot;                          /* there is no such row */
   }
-  pStmt = prillStoreStmt(p, STMT_PUT_FRAME, &rc);
-  if( rc!=SQLITE_OK ) return rc;
   p->nSlotRow = PRILL_MAX(p->nSlotRow, iSlot+1);
-  sqlite3_bind_int64(pStmt, 1, iSlot);
-  sqlite3_bind_blob64(pStmt, 2, pBuf->a, (u64)pBuf->n, SQLITE_STATIC);
-  sqlite3_step(pStmt);
-  prillStoreDone(p, pStmt, &rc);
-  sqlite3_bind_null(pStmt, 2);
-  return rc;
+  return tailPut(p, STMT_PUT_FRAME, iSlot, pBuf);
 }
 
 /**************************************************************************

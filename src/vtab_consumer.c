@@ -343,12 +343,6 @@ static int consumerResult(ConsumerVtab *p, int rc){
   return prillVtabError(&p->base, pTold, rc);
 }
 
-/* The word of "wake" to sleep on: the only topic's, or any commit's. */
-static i64 consumerWord(const PrillPoll *pPoll, PrillStore *pLook){
-  const PrillTopic *pTopic = pPoll->conf.nTopic==1 ? prillStoreTopic(pLook, pPoll->conf.zTopics) : 0;
-  return pTopic ? pTopic->iTopic : 0;
-}
-
 /* Poll, waiting up to ms for records. */
 static int consumerPoll(ConsumerVtab *p, i64 ms, i64 nMax){
   PrillPoll *pPoll = &p->pState->poll;
@@ -363,7 +357,7 @@ static int consumerPoll(ConsumerVtab *p, i64 ms, i64 nMax){
   if( p->pLook==p->pStore ) ms = 0;
   prillWaitInit(&w, p->pConn, ms);
   while( rc==SQLITE_OK ){
-    prillWaitSample(&w, p->pLook, consumerWord(pPoll, p->pLook));
+    prillWaitSample(&w, p->pLook, prillPollWord(pPoll, p->pLook));
     rc = prillPollSet(pPoll, p->pLook, nMax);
     if( (rc&0xff)==SQLITE_BUSY && ms!=0 ) rc = SQLITE_OK;           /* another look follows */
     if( rc!=SQLITE_OK || pPoll->nGive>0 ) break;

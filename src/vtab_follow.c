@@ -95,25 +95,6 @@ struct FollowCursor {
 ** Arguments.
 */
 
-/* topics='a, b': the texts without blanks and commas between them, in place. */
-static int followTopics(FollowVtab *p, char *z){
-  char *zOut = z;
-  p->zTopics = z;
-  p->nTopic = 0;
-  while( *z ){
-    char *zBegin = zOut;
-    while( *z==' ' || *z==',' ) z++;
-    while( *z && *z!=',' ) *zOut++ = *z++;
-    if( *z ) z++;
-    while( zOut>zBegin && zOut[-1]==' ' ) zOut--;
-    if( zOut>zBegin ){
-      *zOut++ = 0;
-      p->nTopic++;
-    }
-  }
-  return p->nTopic>0;
-}
-
 static int followFrom(FollowVtab *p, const char *zTable, const char *z){
   const char *zDigit;
   if( sqlite3_stricmp(z, "earliest")==0 ){
@@ -138,11 +119,12 @@ static int followFrom(FollowVtab *p, const char *zTable, const char *z){
 static int followArg(FollowVtab *p, const char *zTable, const char *zName, char **pzVal, char **pzSchema){
   if( prillOptionIs(zName, "from") ) return followFrom(p, zTable, *pzVal);
   if( prillOptionIs(zName, "topics") && p->zTopics==0 ){
-    if( !followTopics(p, *pzVal) ){
-      p->zTopics = 0;
+    p->nTopic = prillOptionList(*pzVal);
+    if( p->nTopic==0 ){
       return prillError(p->pConn, SQLITE_ERROR, "table %s: topics names none; say topics='orders' or"
                         " topics='orders,audit' or topics='o*'", zTable);
     }
+    p->zTopics = *pzVal;
     *pzVal = 0;
     return SQLITE_OK;
   }

@@ -89,6 +89,7 @@ void cmdBindText(sqlite3_stmt*, int, const char*);
 /* Memory, or exit. */
 void *cmdAlloc(void *pOld, u64 n);
 char *cmdPrintf(const char *zFmt, ...);
+char *cmdVprintf(const char *zFmt, va_list);
 /* The rest of a query, as a table or as JSON lines. */
 void cmdPrintTable(sqlite3_stmt*);
 void cmdPrintJson(sqlite3_stmt*);

@@ -46,9 +46,8 @@ static void doctorSay(Doctor *p, int eLevel, const char *zWhat, const char *zFmt
   va_list ap;
   char *z;
   va_start(ap, zFmt);
-  z = sqlite3_vmprintf(zFmt, ap);
+  z = cmdVprintf(zFmt, ap);
   va_end(ap);
-  if( z==0 ) cmdFatal("out of memory");
   if( p->bJson ){
     CmdBuf b = {0,0,0};
     cmdJsonPut(&b, (const u8*)z, strlen(z));

@@ -78,7 +78,7 @@ static i64 workNow(void){
 static void workFail(Work *p, const char *zFmt, ...){
   va_list ap;
   va_start(ap, zFmt);
-  if( p->zStop==0 ) p->zStop = sqlite3_vmprintf(zFmt, ap);
+  if( p->zStop==0 ) p->zStop = cmdVprintf(zFmt, ap);
   va_end(ap);
   p->bDrain = 1;
 }

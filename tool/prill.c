@@ -155,13 +155,18 @@ void *cmdAlloc(void *pOld, u64 n){
   return p;
 }
 
+char *cmdVprintf(const char *zFmt, va_list ap){
+  char *z = sqlite3_vmprintf(zFmt, ap);
+  if( z==0 ) cmdFatal("out of memory");
+  return z;
+}
+
 char *cmdPrintf(const char *zFmt, ...){
   va_list ap;
   char *z;
   va_start(ap, zFmt);
-  z = sqlite3_vmprintf(zFmt, ap);
+  z = cmdVprintf(zFmt, ap);
   va_end(ap);
-  if( z==0 ) cmdFatal("out of memory");
   return z;
 }
 
@@ -322,9 +327,8 @@ sqlite3_stmt *cmdPrepare(const char *zFmt, ...){
   va_list ap;
   char *zSql;
   va_start(ap, zFmt);
-  zSql = sqlite3_vmprintf(zFmt, ap);
+  zSql = cmdVprintf(zFmt, ap);
   va_end(ap);
-  if( zSql==0 ) cmdFatal("out of memory");
   if( sqlite3_prepare_v2(cmdDb, zSql, -1, &pStmt, 0)!=SQLITE_OK ) cmdDbFatal();
   sqlite3_free(zSql);
   return pStmt;
@@ -334,9 +338,8 @@ void cmdExec(const char *zFmt, ...){
   va_list ap;
   char *zSql;
   va_start(ap, zFmt);
-  zSql = sqlite3_vmprintf(zFmt, ap);
+  zSql = cmdVprintf(zFmt, ap);
   va_end(ap);
-  if( zSql==0 ) cmdFatal("out of memory");
   if( sqlite3_exec(cmdDb, zSql, 0, 0, 0)!=SQLITE_OK ) cmdDbFatal();
   sqlite3_free(zSql);
 }
