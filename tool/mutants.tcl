@@ -39,6 +39,10 @@ proc read_mutants {path} {
       if {$m ne ""} { lappend all $m }
       set m {}
     } elseif {[regexp {^(name|file|test)\s+(.*)$} $line - key value]} {
+      if {[dict exists $m $key]} {
+        puts "$path: $key $value: an empty line is missing before it"
+        exit 1
+      }
       dict set m $key $value
     } elseif {[regexp {^(old|new)(?:\s+(.*))?$} $line - key value]} {
       dict lappend m $key $value
