@@ -123,12 +123,16 @@ if {[file exists ../tree/tool/prill.c]} { lappend targets prill prill.so }
 if {[file exists ../tree/test/sim/groupsim.c]} { lappend targets sim/groupsim }
 exec ../tree/configure --enable-debug >configure.out 2>@1
 if {[regexp -line {^ALL = .* prilld} [read_file Makefile]]} { lappend targets prilld }
+if {[regexp -line {^DAEMONTESTS *= *(.*)$} [read_file Makefile] - programs]} { lappend targets {*}$programs }
 exec make {*}$targets >make.out 2>@1
 
 set broken {}
 foreach test [lsort -unique [lmap m $mutants {dict get $m test}]] {
   if {![run_test $test]} {
     puts "$test fails on the unbroken tree:\n$output"
+    lappend broken $test
+  } elseif {[regexp -line {^skipped } $output]} {
+    puts "$test is skipped here:\n$output"
     lappend broken $test
   }
 }
@@ -140,7 +144,7 @@ foreach m $mutants {
   set path $scratch/tree/$file
   set verdict survived
   if {$test in $broken} {
-    set verdict "not tried: $test fails anyway"
+    set verdict "not tried: $test fails, or is skipped, anyway"
   } elseif {[catch {set text [read_file $path]; mutate $text $old $new} changed]} {
     set verdict "not tried: $changed"
   } else {
