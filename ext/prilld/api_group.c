@@ -163,7 +163,7 @@ void prilldApiLeaveGroup(PrilldReq *p){
   i32 i;
   if( p->h.iVer<3 ){
     pOut->errorCode = groupLeave(p, pIn->groupId, pIn->memberId, prilldStr(0));
-    prilldReqReply(p);
+    prilldGroupReply(p, pIn->groupId);
     return;
   }
   if( pIn->groupId.n<=0 ){
@@ -179,5 +179,5 @@ void prilldApiLeaveGroup(PrilldReq *p){
     pOut->members[i].groupInstanceId = pIn->members[i].groupInstanceId;
     pOut->members[i].errorCode = groupLeave(p, pIn->groupId, pIn->members[i].memberId, pIn->members[i].groupInstanceId);
   }
-  prilldReqReply(p);
+  prilldGroupReply(p, pIn->groupId);
 }

@@ -102,14 +102,16 @@ static void groupAnswer(PrilldReq *p){
   prilldReqReply(p);
 }
 
-static void groupRefuse(PrilldReq *p, int eAct){
+/* The group is lost: whatever was asked of it. */
+static void groupRefuse(PrilldReq *p){
   PrillGroupAct act;
   PrillGroup none;
   memset(&act, 0, sizeof(act));
   memset(&none, 0, sizeof(none));
-  act.eAct = eAct;
+  act.eAct = p->h.iKey==WIRE_JOIN_GROUP ? PRILL_ACT_JOINED : PRILL_ACT_SYNCED;
   act.iErr = KE_COORDINATOR_NOT_AVAILABLE;
-  groupFill(p, &none, &act);
+  if( p->h.iKey==WIRE_LEAVE_GROUP ) ((WireLeaveGroupResp*)p->pOut)->errorCode = KE_COORDINATOR_NOT_AVAILABLE;
+  else groupFill(p, &none, &act);
   groupAnswer(p);
 }
 
@@ -164,7 +166,7 @@ void prilldGroupForget(PrilldGroup *pGroup){
   pD->nGroupByte -= pGroup->nByte;
   pGroup->nByte = 0;
   while( (iReq = prillGroupPending(pGroup->g, &eAct))!=0 ){
-    if( eAct ) groupRefuse((PrilldReq*)(size_t)iReq, eAct);      /* 0: the event's own, its caller answers */
+    if( eAct ) groupRefuse((PrilldReq*)(size_t)iReq);            /* 0: the event's own, its caller answers */
   }
   prillGroupFree(pGroup->g);
   pGroup->g = 0;
@@ -179,9 +181,8 @@ static void groupDone(PrilldJob *pJob){
     prilldLog(PRILLD_LOG_ERROR, "group %s: cannot be stored: %s", p->zGroup, pJob->zErr ? pJob->zErr : "");
   }
   for(pReply=p->pReplies; pReply; pReply=pReply->pNext){
-    PrilldReq *pReq = pReply->pReq;
-    if( pJob->rc!=SQLITE_OK ) groupRefuse(pReq, pReq->h.iKey==WIRE_JOIN_GROUP ? PRILL_ACT_JOINED : PRILL_ACT_SYNCED);
-    else groupAnswer(pReq);
+    if( pJob->rc!=SQLITE_OK || pGroup->g==0 ) groupRefuse(pReply->pReq);
+    else groupAnswer(pReply->pReq);
   }
   pGroup->nJob--;
   if( pGroup->g==0 ){
@@ -206,8 +207,35 @@ static GroupRow *groupAddRow(int *pRc, GroupJob *p, int eAct, const char *zMembe
   return pRow;
 }
 
+static int groupAddReply(GroupJob *p, PrilldReq *pReq){
+  GroupReply *pReply = (GroupReply*)sqlite3_malloc64(sizeof(*pReply));
+  if( pReply==0 ) return SQLITE_NOMEM;
+  pReply->pNext = 0;
+  pReply->pReq = pReq;
+  *p->ppReply = pReply;
+  p->ppReply = &pReply->pNext;
+  return SQLITE_OK;
+}
+
+static GroupJob *groupJobNew(PrilldGroup *pGroup){
+  GroupJob *p = (GroupJob*)sqlite3_malloc64(sizeof(*p));
+  if( p==0 ) return 0;
+  memset(p, 0, sizeof(*p));
+  p->ppRow = &p->pRows;
+  p->ppReply = &p->pReplies;
+  p->pGroup = pGroup;
+  p->job.xRun = groupRun;
+  p->job.xDone = groupDone;
+  p->job.bSavepoint = 1;
+  p->zGroup = sqlite3_mprintf("%s", pGroup->g->zGroup);
+  if( p->zGroup==0 ){
+    sqlite3_free(p);
+    p = 0;
+  }
+  return p;
+}
+
 static int groupTake(GroupJob *p, PrillGroup *g, const PrillGroupAct *pAct){
-  GroupReply *pReply;
   GroupRow *pRow;
   int rc = SQLITE_OK;
   switch( pAct->eAct ){
@@ -225,13 +253,7 @@ static int groupTake(GroupJob *p, PrillGroup *g, const PrillGroupAct *pAct){
       return rc;
     case PRILL_ACT_JOINED: case PRILL_ACT_SYNCED:
       groupFill((PrilldReq*)(size_t)pAct->iReq, g, pAct);
-      pReply = (GroupReply*)sqlite3_malloc64(sizeof(*pReply));
-      if( pReply==0 ) return SQLITE_NOMEM;
-      pReply->pNext = 0;
-      pReply->pReq = (PrilldReq*)(size_t)pAct->iReq;
-      *p->ppReply = pReply;
-      p->ppReply = &pReply->pNext;
-      return rc;
+      return groupAddReply(p, (PrilldReq*)(size_t)pAct->iReq);
     default: return rc;
   }
 }
@@ -273,24 +295,19 @@ static void groupTimer(PrilldTimer *pTimer){
 i16 prilldGroupEvent(PrilldGroup *pGroup, PrillGroupEvent *pEv){
   Prilld *pD = pGroup->pD;
   PrillGroup *g = pGroup->g;
-  GroupJob *p = (GroupJob*)sqlite3_malloc64(sizeof(*p));
+  GroupJob *p = groupJobNew(pGroup);
   int rc = SQLITE_NOMEM, i = 0, iErr;
   i32 iGeneration = g->iGeneration;
   i64 iDue;
   if( p ){
-    memset(p, 0, sizeof(*p));
-    p->ppRow = &p->pRows;
-    p->ppReply = &p->pReplies;
-    p->pGroup = pGroup;
-    p->zGroup = sqlite3_mprintf("%s", g->zGroup);
-    rc = p->zGroup ? prillGroupEvent(g, pEv, pD->now) : SQLITE_NOMEM;
+    rc = prillGroupEvent(g, pEv, pD->now);
     for(i=0; rc==SQLITE_OK && i<g->nAct; i++) rc = groupTake(p, g, &g->aAct[i]);
   }
   if( rc!=SQLITE_OK ){
     /* What the machine has given up to be answered, and we could not take. */
     for(; p && i<g->nAct; i++){
       const PrillGroupAct *pAct = &g->aAct[i];
-      if( pAct->iReq && pAct->iReq!=pEv->iReq ) groupRefuse((PrilldReq*)(size_t)pAct->iReq, pAct->eAct);
+      if( pAct->iReq && pAct->iReq!=pEv->iReq ) groupRefuse((PrilldReq*)(size_t)pAct->iReq);
     }
     if( p ) groupJobFree(p);
     prilldGroupForget(pGroup);
@@ -302,9 +319,6 @@ i16 prilldGroupEvent(PrilldGroup *pGroup, PrillGroupEvent *pEv){
   iDue = prillGroupDeadline(g);
   if( iDue==PRILL_I64MAX ) prilldTimerStop(&pD->timers, &pGroup->timer);
   else (void)prilldTimerSet(&pD->timers, &pGroup->timer, iDue);
-  p->job.xRun = groupRun;
-  p->job.xDone = groupDone;
-  p->job.bSavepoint = 1;
   pGroup->nJob++;
   if( p->pRows || (p->pReplies && pGroup->nJob>1) ) prilldSubmit(pD, &p->job);
   else groupDone(&p->job);
@@ -361,6 +375,27 @@ static PrilldGroup *groupNew(Prilld *pD, const char *zGroup, int bMake, i16 *piE
   return p;
 }
 
+static PrilldGroup *groupFind(Prilld *pD, WireStr name){
+  PrilldGroup *p;
+  for(p=(PrilldGroup*)pD->pGroups; p; p=p->pNext){
+    if( (i32)strlen(p->g->zGroup)==name.n && memcmp(p->g->zGroup, name.z, (size_t)name.n)==0 ) break;
+  }
+  return p;
+}
+
+void prilldGroupReply(PrilldReq *pReq, WireStr name){
+  PrilldGroup *pGroup = groupFind(pReq->pD, name);
+  GroupJob *p = pGroup && pGroup->nJob>0 ? groupJobNew(pGroup) : 0;
+  if( p && groupAddReply(p, pReq)==SQLITE_OK ){
+    pReq->nPending++;
+    pGroup->nJob++;
+    prilldSubmit(pGroup->pD, &p->job);
+    return;
+  }
+  if( p ) groupJobFree(p);
+  prilldReqReply(pReq);
+}
+
 PrilldGroup *prilldGroupGet(Prilld *pD, WireStr name, int bMake, i16 *piErr){
   PrilldGroup *p;
   char *z;
@@ -369,9 +404,7 @@ PrilldGroup *prilldGroupGet(Prilld *pD, WireStr name, int bMake, i16 *piErr){
     *piErr = KE_INVALID_GROUP_ID;
     return 0;
   }
-  for(p=(PrilldGroup*)pD->pGroups; p; p=p->pNext){
-    if( (i32)strlen(p->g->zGroup)==name.n && memcmp(p->g->zGroup, name.z, (size_t)name.n)==0 ) break;
-  }
+  p = groupFind(pD, name);
   if( p && (p->g->nMember>0 || p->nJob>0) ) return p;
   if( p ) prilldGroupForget(p);
   z = sqlite3_mprintf("%.*s", name.n, name.z);

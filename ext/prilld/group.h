@@ -24,6 +24,8 @@ PrilldGroup *prilldGroupGet(Prilld*, WireStr name, int bMake, i16 *piErr);
 /* Feed an event and do its actions.  Returns PrillGroup.iErr, or an error when
 ** the group is lost. */
 i16 prilldGroupEvent(PrilldGroup*, PrillGroupEvent*);
+/* Send an answer, after the stores of that group that are under way. */
+void prilldGroupReply(PrilldReq*, WireStr name);
 /* Drop the group from memory; who waits is told to look for it again. */
 void prilldGroupForget(PrilldGroup*);
 /* Groups keep all that they may. */
