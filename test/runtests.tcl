@@ -25,7 +25,7 @@ for {set i 0} {$i < $argc} {incr i} {
     default  { lappend patterns [file rootname [file tail $a]] }
   }
 }
-if {$full} { set timeout [expr {$timeout*12}] }
+if {$full} { set timeout [expr {$timeout*60}] }
 
 set testdir [file dirname [file normalize [info script]]]
 set all [lsort [glob -nocomplain -tails -directory $testdir *.test]]

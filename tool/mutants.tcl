@@ -87,11 +87,11 @@ proc mutate {text old new} {
 }
 
 # True when the test passes.
-proc run_test {test} {
+proc run_test {test {timeout 600}} {
   set runner [file join $::scratch tree test runtests.tcl]
   set ::output ""
   return [expr {![catch {
-    exec ./testfixture $runner -j 1 -timeout 600 $test 2>@1
+    exec ./testfixture $runner -j 1 -timeout $timeout $test 2>@1
   } ::output]}]
 }
 
@@ -128,7 +128,11 @@ exec make {*}$targets >make.out 2>@1
 
 set broken {}
 foreach test [lsort -unique [lmap m $mutants {dict get $m test}]] {
-  if {![run_test $test]} {
+  set began [clock seconds]
+  set ok [run_test $test]
+  # One that takes ten times as long hangs.
+  set limit($test) [expr {60+10*([clock seconds]-$began)}]
+  if {!$ok} {
     puts "$test fails on the unbroken tree:\n$output"
     lappend broken $test
   } elseif {[regexp -line {^skipped } $output]} {
@@ -151,7 +155,7 @@ foreach m $mutants {
     write_file $path $changed
     if {[catch {exec make {*}$targets >make.out 2>@1}]} {
       set verdict "not tried: it does not build, see $scratch/build/make.out"
-    } elseif {![run_test $test]} {
+    } elseif {![run_test $test $limit($test)]} {
       set verdict killed
     }
     write_file $path $text
