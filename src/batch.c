@@ -95,13 +95,18 @@ int prillBatchRecords(const u8 *a, const PrillBatch *p, PrillBuf *pOut,
 }
 
 int prillBatchVet(const u8 *a, i64 n, PrillBatch *p, PrillBuf *pOut, i64 *piMinTs, i64 *piMaxTs){
+  int rc = prillBatchHeader(a, n, p);
+  if( rc==SQLITE_OK && p->nByte!=n ) rc = PRILL_CORRUPT;
+  if( rc==SQLITE_OK ) rc = prillBatchCheck(a, p);
+  return rc==SQLITE_OK ? prillBatchLook(a, p, pOut, piMinTs, piMaxTs) : rc;
+}
+
+int prillBatchLook(const u8 *a, const PrillBatch *p, PrillBuf *pOut, i64 *piMinTs, i64 *piMaxTs){
   const u8 *aRec, *aEnd;
   i64 nRec = 0, i;
-  int rc = prillBatchHeader(a, n, p);
-  if( rc!=SQLITE_OK ) return rc;
-  if( p->nByte!=n || p->nRec<1 || p->dLast!=p->nRec-1 ) return PRILL_CORRUPT;
-  rc = prillBatchCheck(a, p);
-  if( rc==SQLITE_OK ) rc = prillBatchRecords(a, p, pOut, &aRec, &nRec);
+  int rc;
+  if( p->nRec<1 || p->dLast!=p->nRec-1 ) return PRILL_CORRUPT;
+  rc = prillBatchRecords(a, p, pOut, &aRec, &nRec);
   if( rc==SQLITE_TOOBIG ) rc = PRILL_CORRUPT;
   if( rc!=SQLITE_OK ) return rc;
   aEnd = aRec+nRec;

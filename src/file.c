@@ -328,7 +328,8 @@ int prillFileRead(PrillFile *p, void *a, i64 n, i64 iPos){
 }
 
 /*
-** Exactly n bytes at iPos.
+** Exactly n bytes at iPos.  Pieces end where the file's own pieces of FILE_CHUNK
+** do: the kernel caches such a one as a whole, another page by page.
 **
 **   SQLITE_OK         handed to the VFS; durable after prillFileSync()
 **   SQLITE_READONLY   the file was opened for reading
@@ -341,7 +342,7 @@ int prillFileWrite(PrillFile *p, const void *a, i64 n, i64 iPos){
   int rc = p->bReadOnly ? SQLITE_READONLY : SQLITE_OK;
   assert( n>=0 && iPos>=0 );
   while( rc==SQLITE_OK && n>0 ){
-    int nNow = (int)PRILL_MIN(n, FILE_CHUNK);
+    int nNow = (int)PRILL_MIN(n, FILE_CHUNK - iPos%FILE_CHUNK);
     rc = p->pFd->pMethods->xWrite(p->pFd, z, nNow, iPos);
     z += nNow;
     iPos += nNow;

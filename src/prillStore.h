@@ -128,6 +128,8 @@ void prillChunkAppend(int *pRc, PrillChunk*, const PrillRecord *p);
 ** which are copied.  The caller knows that it is one; SQLITE_CORRUPT_VTAB when
 ** its header cannot be or has no records. */
 PrillChunk *prillChunkBatch(int *pRc, const u8 *a, i64 n, i64 iMinTs);
+/* The same of bytes that are vetted and stay the caller's, in a struct of his. */
+void prillChunkBorrow(PrillChunk*, const PrillBatch*, u8 *a, i64 iMinTs);
 /* The records of a chunk: a header for them, and their bytes, in the chunk or
 ** in *pOut.  SQLITE_CORRUPT_VTAB when a whole batch does not decompress,
 ** SQLITE_MISMATCH for a codec this build lacks. */
@@ -557,8 +559,9 @@ int prillStageAppend(PrillPart*, PrillRecord *pRec);
 ** (SQLITE_TOOBIG), and of no kind that only the log makes (control, delete
 ** horizon: SQLITE_MISUSE).  Here too: where the topic has LogAppendTime, or the
 ** header's greatest timestamp is not iMaxTs, header and CRC are put right.
-** The bytes are copied.  Runs no SQL that writes. */
-int prillStageBatch(PrillPart*, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff, i64 *piTs);
+** That is done at a[]; then the bytes are copied, or written to the segment.  Runs
+** no SQL that writes. */
+int prillStageBatch(PrillPart*, u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff, i64 *piTs);
 /* Append a chunk of records (not bBatch) made beforehand, none of them larger
 ** than the topic allows.  It gets its offsets and epoch here and must have no
 ** other reference than the caller's; the transaction takes its own.  The caller

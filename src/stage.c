@@ -250,6 +250,16 @@ static void stageRunsFree(int *a, const int *aFew){
   if( a!=aFew ) sqlite3_free(a);
 }
 
+/* What taking back the run's batches leads back to. */
+static void stageRunBefore(const PrillWrite *w, PrillRun *pRun){
+  if( pRun->bEnc ) return;
+  pRun->before = w->x;
+  pRun->nSegBefore = w->nSeg;
+  pRun->nIndexBefore = w->nSeg ? w->aSeg[w->nSeg-1].index.n : 0;
+  pRun->bRollBefore = w->bRoll;
+  pRun->bEnc = 1;
+}
+
 /* Turn the chunks of nRun runs of one partition, which may be taken back only
 ** together, into batches; they become one run, the first. */
 static int stageEncodeRuns(PrillStage *p, PrillWrite *w, const int *aRun, int nRun){
@@ -260,13 +270,7 @@ static int stageEncodeRuns(PrillStage *p, PrillWrite *w, const int *aRun, int nR
   ap = (PrillChunk**)sqlite3_malloc64(sizeof(*ap)*(u64)nRun);
   if( ap==0 ) return SQLITE_NOMEM;
   for(i=0; i<nRun; i++) ap[i] = p->aRun[aRun[i]].pChunk;
-  if( !pRun->bEnc ){
-    pRun->before = w->x;
-    pRun->nSegBefore = w->nSeg;
-    pRun->nIndexBefore = w->nSeg ? w->aSeg[w->nSeg-1].index.n : 0;
-    pRun->bRollBefore = w->bRoll;
-    pRun->bEnc = 1;
-  }
+  stageRunBefore(w, pRun);
   rc = prillWriteChunks(w, ap, nRun);
   for(i=0; rc==SQLITE_OK && i<nRun; i++){
     w->nRaw -= ap[i]->buf.n;
@@ -332,12 +336,17 @@ static PrillChunk *stageNewChunk(int *pRc, PrillWrite *w, i64 iTs){
   return p;
 }
 
+/* Does the write go to its segment, with n bytes more? */
+static int stageLarge(const PrillStage *p, const PrillWrite *w, i64 n){
+  int bOs = p->pStore->eFlush==PRILL_FLUSH_OS;
+  return w->bDirect || w->nRaw+n>=(bOs ? prillLimit.szDirectOs : prillLimit.szDirect);
+}
+
 /* The write has grown: to the segment with it, when it or the stage is large
 ** enough. */
 static int stageGrown(PrillStage *p, PrillWrite *w){
-  int bOs = p->pStore->eFlush==PRILL_FLUSH_OS;
   int rc = SQLITE_OK;
-  if( !w->bDirect && w->nRaw>=(bOs ? prillLimit.szDirectOs : prillLimit.szDirect) ) rc = stageDirect(p, w);
+  if( !w->bDirect && stageLarge(p, w, 0) ) rc = stageDirect(p, w);
   if( rc==SQLITE_OK && p->nByte>prillLimit.szStage ) rc = stageEarly(p);
   if( rc==SQLITE_OK && prillTrimTooLarge(w) ) rc = prillTrimRefuse(w);
   return rc;
@@ -407,23 +416,34 @@ int prillStageAppend(PrillPart *pPart, PrillRecord *pRec){
   return pStore->zDir ? stageGrown(p, w) : SQLITE_OK;
 }
 
-/* A chunk of the batch at a, where it will stand and stamped as the topic wants. */
-static PrillChunk *stageBatchChunk(int *pRc, PrillWrite *w, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs){
-  PrillChunk *p = prillChunkBatch(pRc, a, pB->nByte, iMinTs);
-  PrillBatch b = *pB;
-  if( p==0 ) return 0;
+/* The batch at a, as it will stand and stamped as the topic wants: header and
+** *piMinTs follow. */
+static void stagePlace(PrillWrite *w, u8 *a, PrillBatch *p, i64 *piMinTs, i64 iMaxTs){
   p->iBase = w->iNext;
-  p->iNext = w->iNext + b.dLast + 1;
-  p->iEpoch = w->x.iEpoch;
-  prillBatchPlace(p->buf.a, p->iBase, (i32)p->iEpoch);
+  p->iEpoch = (i32)w->x.iEpoch;
+  prillBatchPlace(a, p->iBase, p->iEpoch);
   if( w->pTopic->cfg.bAppendTime ){
-    p->iMinTs = p->iMaxTs = prillNow(w->pPart->pStore->pVfs);
-    prillBatchStamp(p->buf.a, &b, p->iMaxTs, 1);
-  }else if( b.iMaxTs!=iMaxTs ){
-    p->iMaxTs = iMaxTs;
-    prillBatchStamp(p->buf.a, &b, iMaxTs, 0);
+    *piMinTs = prillNow(w->pPart->pStore->pVfs);
+    prillBatchStamp(a, p, *piMinTs, 1);
+  }else if( p->iMaxTs!=iMaxTs ){
+    prillBatchStamp(a, p, iMaxTs, 0);
   }
-  return p;
+}
+
+/* Make pChunk, a whole batch that goes to the segment in any case, the write's
+** newest records: without a copy for the time until then. */
+static int stageStraight(PrillStage *p, PrillWrite *w, PrillChunk *pChunk){
+  PrillRun *pRun = 0;
+  int rc = stageDirect(p, w);
+  p->bSynced = 0;
+  if( w->iRun>=p->iTop && w->iRun>=0 ) pRun = &p->aRun[w->iRun];
+  if( pRun==0 ) pRun = stageNewRun(&rc, p, w);
+  if( rc!=SQLITE_OK ) return rc;
+  stageRunBefore(w, pRun);
+  rc = prillWriteChunks(w, &pChunk, 1);
+  if( rc!=SQLITE_OK ) return rc;
+  pRun->iNext = w->iNext = pChunk->iNext;
+  return stageGrown(p, w);
 }
 
 /* Make pChunk, whose offsets begin at w->iNext, the write's newest records.
@@ -448,10 +468,10 @@ static int stagePutChunk(PrillStage *p, PrillWrite *w, PrillChunk *pChunk){
   return p->pStore->zDir ? stageGrown(p, w) : SQLITE_OK;
 }
 
-int prillStageBatch(PrillPart *pPart, const u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff,
-                    i64 *piTs){
+int prillStageBatch(PrillPart *pPart, u8 *a, const PrillBatch *pB, i64 iMinTs, i64 iMaxTs, i64 *piOff, i64 *piTs){
   PrillStage *p = pPart->pStore->pStage;
-  PrillChunk *pChunk;
+  PrillBatch b = *pB;
+  PrillChunk chunk, *pChunk;
   PrillWrite *w;
   int rc = SQLITE_OK;
   assert( p!=0 );
@@ -461,11 +481,15 @@ int prillStageBatch(PrillPart *pPart, const u8 *a, const PrillBatch *pB, i64 iMi
   if( pB->mAttr & (PRILL_ATTR_CONTROL|PRILL_ATTR_HORIZON) ) return SQLITE_MISUSE;
   rc = stageTime(w, iMinTs, iMaxTs);
   if( rc!=SQLITE_OK ) return rc;
-  pChunk = stageBatchChunk(&rc, w, a, pB, iMinTs, iMaxTs);
-  if( pChunk==0 ) return rc;
-  *piOff = pChunk->iBase;
-  *piTs = w->pTopic->cfg.bAppendTime ? pChunk->iMaxTs : -1;
-  return stagePutChunk(p, w, pChunk);
+  stagePlace(w, a, &b, &iMinTs, iMaxTs);
+  *piOff = b.iBase;
+  *piTs = w->pTopic->cfg.bAppendTime ? b.iMaxTs : -1;
+  if( pPart->pStore->zDir && stageLarge(p, w, b.nByte) ){
+    prillChunkBorrow(&chunk, &b, a, iMinTs);
+    return stageStraight(p, w, &chunk);
+  }
+  pChunk = prillChunkBatch(&rc, a, b.nByte, iMinTs);
+  return pChunk ? stagePutChunk(p, w, pChunk) : rc;
 }
 
 int prillStageChunk(PrillPart *pPart, PrillChunk *pChunk, i64 *piOff){

@@ -83,6 +83,21 @@ void prillChunkUnref(PrillChunk *p){
   }
 }
 
+void prillChunkBorrow(PrillChunk *p, const PrillBatch *pB, u8 *a, i64 iMinTs){
+  memset(p, 0, sizeof(*p));
+  p->nRef = 1;
+  p->bBatch = 1;
+  p->nRec = pB->nRec;
+  p->iEpoch = pB->iEpoch;
+  p->iBase = pB->iBase;
+  p->iNext = pB->iBase + pB->dLast + 1;
+  p->iBaseTs = pB->iBaseTs;
+  p->iMaxTs = pB->iMaxTs;
+  p->iMinTs = iMinTs;
+  p->buf.a = a;
+  p->buf.n = p->buf.nAlloc = pB->nByte;
+}
+
 PrillChunk *prillChunkBatch(int *pRc, const u8 *a, i64 n, i64 iMinTs){
   PrillChunk *p;
   PrillBatch b;

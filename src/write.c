@@ -104,13 +104,12 @@ static int writeLook(PrillWrite *w){
   return rc;
 }
 
-int prillWriteFlush(PrillWrite *w){
+/* Write n bytes to the segment, where w->buf begins. */
+static int writeOut(PrillWrite *w, const u8 *a, i64 n){
   PrillPart *p = w->pPart;
   PrillFile *pFile;
-  int rc;
-  if( w->buf.n==0 ) return SQLITE_OK;
-  rc = prillPartFileOpen(p, w->x.iBase, w->x.iGen, PRILL_OPEN_WRITE, &pFile);
-  if( rc==SQLITE_OK ) rc = prillFileWrite(pFile, w->buf.a, w->buf.n, w->iBufPos);
+  int rc = prillPartFileOpen(p, w->x.iBase, w->x.iGen, PRILL_OPEN_WRITE, &pFile);
+  if( rc==SQLITE_OK ) rc = prillFileWrite(pFile, a, n, w->iBufPos);
   if( rc!=SQLITE_OK ) return writeFailed(w, rc, w->x.iBase, w->x.iGen, "log");
   if( p->iOwnBase!=w->x.iBase || p->iOwnGen!=w->x.iGen ){
     p->iOwnBase = w->x.iBase;
@@ -118,11 +117,16 @@ int prillWriteFlush(PrillWrite *w){
     p->iOwnFrom = w->iBufPos;
     p->iOwnTo = 0;
   }
-  w->iBufPos += w->buf.n;
+  w->iBufPos += n;
   if( w->iBufPos>p->iOwnTo ) p->iOwnTo = w->iBufPos;
-  w->pPart->pStore->pStage->nByte -= w->buf.n;
-  w->buf.n = 0;
+  p->pStore->pStage->nByte -= n;
   return SQLITE_OK;
+}
+
+int prillWriteFlush(PrillWrite *w){
+  int rc = w->buf.n ? writeOut(w, w->buf.a, w->buf.n) : SQLITE_OK;
+  if( rc==SQLITE_OK ) w->buf.n = 0;
+  return rc;
 }
 
 /* May the sync of a file about to be made wait for the end of the transaction,
@@ -251,12 +255,17 @@ static int writeEncode(PrillWrite *w, const PrillChunk *pChunk, i64 *pnByte){
   return rc;
 }
 
-/* A whole batch, as it is, into w->buf. */
+/* A whole batch, as it is: into w->buf, or if it is large to the file. */
 static int writeVerbatim(PrillWrite *w, const PrillChunk *pChunk, i64 *pnByte){
   PrillBatch b;
   int rc = prillBatchHeader(pChunk->buf.a, pChunk->buf.n, &b);
   if( rc==SQLITE_OK ) rc = writeRoom(w, pChunk->buf.n, &b);
-  prillBufAppend(&rc, &w->buf, pChunk->buf.a, pChunk->buf.n);
+  if( pChunk->buf.n>=prillLimit.szWrite/4 ){
+    if( rc==SQLITE_OK ) rc = prillWriteFlush(w);
+    if( rc==SQLITE_OK ) rc = writeOut(w, pChunk->buf.a, pChunk->buf.n);
+  }else{
+    prillBufAppend(&rc, &w->buf, pChunk->buf.a, pChunk->buf.n);
+  }
   *pnByte = pChunk->buf.n;
   return rc;
 }

@@ -102,7 +102,7 @@ static void produceVet(ProducePart *p, PrillBuf *pScratch, int iVer){
   }
   produceRules(p, iVer);
   if( p->iErr ) return;
-  rc = prillBatchVet(a, n, &p->b, pScratch, &p->iMinTs, &p->iMaxTs);
+  rc = prillBatchLook(a, &p->b, pScratch, &p->iMinTs, &p->iMaxTs);
   if( rc==SQLITE_MISMATCH ){
     produceRefuse(p, KE_UNSUPPORTED_COMPRESSION_TYPE, "this prilld was built without that codec");
   }else if( rc==SQLITE_NOMEM ){
@@ -333,8 +333,9 @@ static int produceAppend(ProducePart *p, PrilldWriter *pW, WireArena *pArena, Pr
   p->pOut->logStartOffset = pPart->x.iLogStart;
   produceSuit(p, pW, pTopic, pArena, pScratch);
   if( p->iErr || produceSequence(&rc, p, pPart) ) return rc;
-  rc = prillStageBatch(pPart, p->made.n ? p->made.a : p->pIn->records.a, p->made.n ? &p->bMade : &p->b, p->iMinTs,
-                       p->iMaxTs, &iOff, &iTs);
+  /* The request's bytes are ours to change. */
+  rc = prillStageBatch(pPart, p->made.n ? p->made.a : (u8*)(size_t)p->pIn->records.a, p->made.n ? &p->bMade : &p->b,
+                       p->iMinTs, p->iMaxTs, &iOff, &iTs);
   if( rc==SQLITE_OK && p->b.iProducer>=0 ){
     rc = prillProducerNote(pPart, p->b.iProducer, p->b.iProducerEpoch, p->b.iSeq, p->b.nRec, iOff);
   }
@@ -428,9 +429,9 @@ void prilldApiProduce(PrilldReq *pReq){
   ProduceJob *p = produceShape(pReq);
   int i;
   if( p==0 ) return;
-  pReq->pD->stat.nProduceByte += pReq->frame.n;
+  pReq->pD->stat.nProduceByte += pReq->nByte;
   p->job.pReq = pReq;
-  p->job.nByte = pReq->frame.n;
+  p->job.nByte = pReq->nByte;
   p->job.xPrepare = producePrepare;
   p->job.xRun = produceRun;
   p->job.xDone = produceDone;

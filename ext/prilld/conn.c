@@ -454,6 +454,7 @@ static int connMay(const PrilldConn *p, int iKey){
   return 1;
 }
 
+/* The request of n bytes at a, after its length. */
 static PrilldReq *connNewReq(PrilldConn *p, const u8 *a, i64 n){
   PrilldReq *pReq = (PrilldReq*)sqlite3_malloc64(sizeof(*pReq));
   int rc = SQLITE_OK;
@@ -462,15 +463,14 @@ static PrilldReq *connNewReq(PrilldConn *p, const u8 *a, i64 n){
   if( n>LOOP_SCRATCH/2 && p->in.n==n+4 ){
     pReq->frame = p->in;                            /* all of it: no copy */
     memset(&p->in, 0, sizeof(p->in));
-    memmove(pReq->frame.a, pReq->frame.a+4, (size_t)n);
-    pReq->frame.n = n;
   }else{
-    prillBufAppend(&rc, &pReq->frame, a, n);
+    prillBufAppend(&rc, &pReq->frame, a-4, n+4);
     if( rc!=SQLITE_OK ){
       sqlite3_free(pReq);
       return 0;
     }
   }
+  pReq->nByte = n;
   pReq->pD = p->pD;
   pReq->pConn = p;
   pReq->iStart = uv_hrtime();

@@ -203,7 +203,7 @@ void prilldReqClose(PrilldReq *p){
 }
 
 void prilldReqSilent(PrilldReq *p){
-  if( p->h.iKey==WIRE_PRODUCE ) p->msThrottle = prilldQuotaUse(p->pD, p->h.client, PRILLD_PRODUCE, p->frame.n);
+  if( p->h.iKey==WIRE_PRODUCE ) p->msThrottle = prilldQuotaUse(p->pD, p->h.client, PRILLD_PRODUCE, p->nByte);
   p->bDone = p->bNoReply = 1;
   prilldConnReplied(p);
 }
@@ -224,7 +224,7 @@ static void dispatchHead(PrilldReq *p, int bFlex){
 ** gives no records (Kafka's manner: they are not counted, and asked for again). */
 static void dispatchThrottle(PrilldReq *p){
   if( p->h.iKey==WIRE_PRODUCE ){
-    p->msThrottle = prilldQuotaUse(p->pD, p->h.client, PRILLD_PRODUCE, p->frame.n);
+    p->msThrottle = prilldQuotaUse(p->pD, p->h.client, PRILLD_PRODUCE, p->nByte);
     ((WireProduceResp*)p->pOut)->throttleTimeMs = (i32)p->msThrottle;
   }else if( p->h.iKey==WIRE_FETCH ){
     WireFetchResp *pOut = (WireFetchResp*)p->pOut;
@@ -329,7 +329,7 @@ static void dispatchUnknownVersions(PrilldReq *p){
 void prilldDispatch(PrilldReq *p){
   const Handler *pH;
   i64 nHead = 0, nBody = 0;
-  int rc = prilldWireHeader(p->frame.a, p->frame.n, &p->h, &nHead);
+  int rc = prilldWireHeader(p->frame.a+4, p->nByte, &p->h, &nHead);
   pH = rc==SQLITE_OK ? dispatchFind(p->h.iKey) : 0;
   if( rc==SQLITE_OK && p->h.iKey==WIRE_API_VERSIONS && p->h.pApi==0 ){
     dispatchUnknownVersions(p);
@@ -340,15 +340,15 @@ void prilldDispatch(PrilldReq *p){
     prilldReqClose(p);
     return;
   }
-  p->arena.mxByte = DISPATCH_ARENA(p->frame.n);
+  p->arena.mxByte = DISPATCH_ARENA(p->nByte);
   p->pIn = prilldArenaAlloc(&p->arena, p->h.pApi->pReq ? (i64)p->h.pApi->pReq->sz : 1);
   p->pOut = prilldArenaAlloc(&p->arena, (i64)p->h.pApi->pResp->sz);
   if( p->pIn==0 || p->pOut==0 ){
     prilldReqClose(p);
     return;
   }
-  rc = prilldWireDecode(p->h.pApi->pReq, p->h.iVer, p->h.iVer>=p->h.pApi->mnFlex, p->frame.a+nHead,
-                        p->frame.n-nHead, &p->arena, p->pIn, &nBody);
+  rc = prilldWireDecode(p->h.pApi->pReq, p->h.iVer, p->h.iVer>=p->h.pApi->mnFlex, p->frame.a+4+nHead,
+                        p->nByte-nHead, &p->arena, p->pIn, &nBody);
   if( rc!=SQLITE_OK ){
     prilldLogPeer("%s: a malformed %s request, version %d", prilldConnPeer(p->pConn), p->h.pApi->zName, p->h.iVer);
     prilldReqClose(p);

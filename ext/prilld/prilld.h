@@ -241,7 +241,8 @@ struct PrilldReq {
   PrilldReq *pNext;         /* of its connection */
   PrilldReq *pWaitNext, **ppWaitPrev;   /* in Prilld.pWait */
   WireHeader h;
-  PrillBuf frame;           /* the request's bytes, without the length */
+  PrillBuf frame;           /* the request's bytes, its length before them */
+  i64 nByte;                /* of these, without the length */
   WireArena arena;
   void *pIn;                /* WireXxxReq */
   void *pOut;               /* WireXxxResp, with defaults */
