@@ -206,12 +206,12 @@ static void funcDebugStore(int *pRc, PrillBuf *pBuf, PrillStore *p){
   prillHex(p->aId, 16, zId);
   prillBufPrintf(pRc, pBuf, "store %s: id %s; vfs %s; directory %s (%s); flush %s; topics %d;"
                  " partitions %d; ring frames %lld, bytes %lld; staged bytes %lld; open files %d;"
-                 " failed appends %lld; wake %s, sleeps %lld; commits counted %u, waits for the lock %u\n",
+                 " failed appends %lld; wake %s, sleeps %lld, woken %lld; commits counted %u, waits for the lock %u\n",
                  p->zSchema, zId, p->pVfs->zName, p->zDir ? p->zDir : "none",
                  p->zDir==0 ? "all in the database" : p->bDirRow ? azDir[p->eDir] : "not made yet",
                  p->eFlush==PRILL_FLUSH_OS ? "os" : "commit", nTopic, p->nPart, p->nSlot,
                  p->nRingByte, prillStageBytes(p), prillFilesCount(p), p->nFailed,
-                 aWord==0 ? "none" : pWake->map.bReadOnly ? "read-only" : "mapped", p->pConn->nSlept,
+                 aWord==0 ? "none" : pWake->map.bReadOnly ? "read-only" : "mapped", p->pConn->nSlept, p->pConn->nRoused,
                  aWord ? __atomic_load_n(&aWord[PRILL_WAKE_STORE], __ATOMIC_RELAXED)>>1 : 0,
                  aWord ? __atomic_load_n(&aWord[PRILL_WAKE_WAITS], __ATOMIC_RELAXED) : 0);
 }

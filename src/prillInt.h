@@ -66,6 +66,7 @@ struct PrillLimits {
   i64 szCompact;    /* bytes one call of prill_maintain() compacts or recompresses */
   i64 szMap;        /* most bytes of compaction's map of keys */
   i64 msLease;      /* a compaction that has not moved for so long has died */
+  int msLook;       /* who waits looks at the database as often as this */
   int nSpill;       /* files one commit may spill to make room in the ring */
   int nOpen;        /* segment files a connection keeps open */
   i64 msDir;        /* how long a look at the log directory is good for reading */

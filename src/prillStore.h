@@ -52,7 +52,7 @@ struct PrillConn {
   PrillSeen *pSeen;       /* what was last read of which topic (wait.c) */
   i64 iCount;             /* gives numbers to transactions, savepoints, rollbacks of all its stores */
   u64 iMember;            /* random, tells its queue tables from others', 0 not drawn */
-  i64 nSlept;             /* sleeps that have ended, for prill_debug() */
+  i64 nSlept, nRoused;    /* sleeps that have ended, those that a commit ended: for prill_debug() */
   PrillTurn *pTurn;       /* the busy handler's state, or NULL (turn.c) */
   PrillKeep *pKeep;       /* what tables of schema temp leave with the connection */
   void *pJobs;            /* compactions begun (compact.c) */

@@ -24,6 +24,7 @@ PrillLimits prillLimit = {
   4*1024*1024,          /* szCompact */
   32*1024*1024,         /* szMap */
   60000,                /* msLease */
+  1000,                 /* msLook */
   4,                    /* nSpill */
   64,                   /* nOpen */
   1000,                 /* msDir */

@@ -20,7 +20,7 @@
 ** counts by the VFS's clock, within 0 and its length.  So a clock that is set
 ** neither ends a wait nor makes it endless.
 **
-**   I1  No sleep is longer than WAIT_SLICE (wake.c, I2).
+**   I1  No sleep is longer than prillLimit.msLook, a second (wake.c, I2).
 **   I2  sqlite3_interrupt() is noticed at each look: a statement stepped on the
 **       connection says SQLITE_INTERRUPT, and another one held open meanwhile
 **       keeps SQLite from forgetting the interrupt.
@@ -28,8 +28,6 @@
 ** Crash story: nothing is written here.
 */
 #include "prillInt.h"
-
-#define WAIT_SLICE 1000               /* ms */
 
 int prillWaitMay(PrillConn *pConn){
   const char *zSchema;
@@ -87,7 +85,7 @@ int prillWaitSleep(PrillWait *p){
   if( pStore->pConn!=p->pConn && !prillWaitMay(pStore->pConn) ) return SQLITE_DONE;
   rc = waitInterrupted(p);
   if( rc!=SQLITE_OK ) return rc;
-  ms = p->msLeft<0 ? WAIT_SLICE : PRILL_MIN(p->msLeft, WAIT_SLICE);
+  ms = p->msLeft<0 ? prillLimit.msLook : PRILL_MIN(p->msLeft, prillLimit.msLook);
   if( p->msMost>0 && p->msMost<ms ) ms = p->msMost;
   msBegan = prillNow(pVfs);
   if( prillWakeSleep(pStore->pWake, pVfs, &p->mark, ms*1000) ){
@@ -95,6 +93,7 @@ int prillWaitSleep(PrillWait *p){
     p->bLook = 1;
   }else{
     p->bLook = 0;
+    p->pConn->nRoused++;
     msSlept = prillNow(pVfs) - msBegan;
     msSlept = PRILL_MIN(PRILL_MAX(msSlept, 0), ms);
   }
@@ -120,7 +119,7 @@ int prillWaitStore(PrillStore *pStore, int bWrite, PrillStore **pp){
   pConn->db = db;
   pConn->nRef = 1;
   pConn->iLastOff = pConn->iLastPart = -1;
-  if( rc==SQLITE_OK ) rc = prillTurnTimeout(pConn, WAIT_SLICE);
+  if( rc==SQLITE_OK ) rc = prillTurnTimeout(pConn, prillLimit.msLook);
   if( rc==SQLITE_OK && !bWrite ) rc = sqlite3_exec(db, "PRAGMA query_only=1", 0, 0, 0);
   if( rc==SQLITE_OK ) rc = prillStoreGet(pConn, "main", pp);
   if( rc==SQLITE_OK ) return SQLITE_OK;

@@ -19,6 +19,8 @@
 #   skip_file REASON, skip_case NAME REASON
 #   reset_db, forcedelete, forcecopy, capable, isfull, limits
 #   launch_testfixture, testfixture         a second process
+#   wake_word, asleep, overslept, looks_each  who waits, and what ends its sleeps
+#   catches_term                            when a program may be sent a signal
 #
 # NAME is prefixed with $testprefix- when it begins with a digit.
 #
@@ -309,6 +311,51 @@ proc testfixture_wait {p} {
   set result [encoding convertfrom utf-8 [read $p $n]]
   return -code $rc $result
 }
+
+# Word I of the file "wake".
+proc wake_word {i {file test.db-log/wake}} {
+  set f [open $file rb]
+  seek $f [expr {4*$i}]
+  binary scan [read $f 4] nu v
+  close $f
+  return $v
+}
+
+# Wait until somebody sleeps on the store's word or on the one of topic number ID.
+proc asleep {{id 0}} {
+  for {set i 0} {$i < 4000} {incr i} {
+    foreach w [list 0 [expr {16+$id}]] {
+      if {![catch {wake_word $w} v] && ($v & 1)} return
+    }
+    after 5
+  }
+  error "nobody fell asleep"
+}
+
+# How many sleeps of a connection, here or of process P, have run to their end, which
+# the wake is there to avoid.
+proc overslept {{p ""}} {
+  set script {
+    regexp {sleeps (\d+), woken (\d+)} [db onecolumn {SELECT prill_debug()}] -> slept woken
+    expr {$slept-$woken}
+  }
+  return [expr {$p eq "" ? [uplevel #0 $script] : [testfixture $p $script]}]
+}
+
+# Wait until program PID catches SIGTERM.
+proc catches_term {pid} {
+  for {set i 0} {$i < 4000} {incr i} {
+    set f [open /proc/$pid/status]
+    set text [read $f]
+    close $f
+    if {[regexp {\nSigCgt:\s+([0-9a-f]+)} $text -> mask] && ("0x$mask" & (1<<14))} return
+    after 5
+  }
+  error "process $pid does not catch SIGTERM"
+}
+
+# Process P looks only when it is woken, or each MS milliseconds.
+proc looks_each {p ms} { testfixture $p [list prill_limit msLook $ms] }
 
 # -------------------------------------------------------------------------
 # Faults
