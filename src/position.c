@@ -69,7 +69,7 @@ PrillSeat *prillPositionSeat(int *pRc, PrillPoll *p, PrillStore *pStore, const c
   zPath = prillMemberPath(pStore, zMember);
   if( pSeat->zMember==0 || (zPath==0 && pStore->zDir) ) rc = SQLITE_NOMEM;
   if( rc==SQLITE_OK && zPath ){
-    rc = prillStoreMakeDir(pStore);
+    rc = prillStoreMakeDir(pStore, 0);
     if( rc==SQLITE_OK ){
       rc = prillFileHold(pStore->pVfs, zPath, pStore->zDb, &pSeat->pHold);
       if( rc==SQLITE_OK ) rc = prillFileHeld(pStore->pVfs, zPath, &bHeld);

@@ -278,9 +278,9 @@ void prillStoreForget(PrillStore*);
 ** look is good for a second; Look looks again whatever the time. */
 int prillStoreCheckDir(PrillStore*);
 int prillStoreLookDir(PrillStore*);
-/* Make sure the log directory exists and is this store's; part.c calls it
-** before the first file. */
-int prillStoreMakeDir(PrillStore*);
+/* Make sure the log directory exists and is this store's; with bSync, durably:
+** before the first file of records. */
+int prillStoreMakeDir(PrillStore*, int bSync);
 /* Is there a store?  Takes no snapshot. */
 int prillStoreIs(PrillStore*, int *pb);
 /* Create the store's tables where they are missing, as the virtual table

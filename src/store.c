@@ -757,14 +757,14 @@ int prillStoreCheckDir(PrillStore *p){
   return prillStoreLookDir(p);
 }
 
-int prillStoreMakeDir(PrillStore *p){
+int prillStoreMakeDir(PrillStore *p, int bSync){
   int bThere = 0, bSame = 0;
   char *zPath;
   PrillFile *pFile = 0;
   char zId[33];
   int rc;
   if( p->bDirRow ) return prillStoreLookDir(p);
-  rc = prillFileMkdir(p->pVfs, p->zDir, p->zDb, 1);
+  rc = prillFileMkdir(p->pVfs, p->zDir, p->zDb, bSync);
   if( rc!=SQLITE_OK ){
     return prillError(p->pConn, rc, "cannot make the log directory %s; check the permissions of"
                       " the directory it is in", p->zDir);
@@ -772,15 +772,16 @@ int prillStoreMakeDir(PrillStore *p){
   rc = storeDirId(p, &bThere, &bSame);
   if( rc!=SQLITE_OK ) return rc;
   if( !bSame && bThere==2 ) return storeDirRefused(p);
+  if( bSame && !bSync ) return SQLITE_OK;
   /* No id, a torn first write, or ours by a transaction that never committed:
-  ** write it (again), so that it and its directory entry are durable. */
+  ** write it (again), so that it and its directory entry can be made durable. */
   zPath = sqlite3_mprintf("%s/store", p->zDir);
   if( zPath==0 ) return SQLITE_NOMEM;
   prillHex(p->aId, 16, zId);
   zId[32] = '\n';
   rc = prillFileOpen(p->pVfs, zPath, PRILL_OPEN_CREATE, p->zDb, &pFile);
   if( rc==SQLITE_OK ) rc = prillFileWrite(pFile, zId, 33, 0);
-  if( rc==SQLITE_OK ) rc = prillFileSync(pFile);
+  if( rc==SQLITE_OK && bSync ) rc = prillFileSync(pFile);
   if( rc!=SQLITE_OK ) prillError(p->pConn, rc, "cannot write %s; check permissions and space", zPath);
   prillFileClose(pFile);
   sqlite3_free(zPath);

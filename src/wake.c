@@ -122,7 +122,7 @@ PrillWake *prillWakeOpen(PrillStore *pStore, int bLook){
   }
   if( prillWakeMap(p, bLook) || !pStore->bExists || sqlite3_db_readonly(pConn->db, pStore->zSchema) ) return p;
   /* Not there, or not whole. */
-  if( prillStoreMakeDir(pStore)==SQLITE_OK && wakeMake(p)==SQLITE_OK ) (void)prillWakeMap(p, 0);
+  if( prillStoreMakeDir(pStore, 0)==SQLITE_OK && wakeMake(p)==SQLITE_OK ) (void)prillWakeMap(p, 0);
   sqlite3_free(pConn->zErr);
   pConn->zErr = 0;
   return p;

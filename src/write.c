@@ -145,7 +145,7 @@ static int writeNewFile(PrillWrite *w, i64 iBase, i64 *piGen){
   PrillFile *pFile = 0;
   int eLevel, bWait;
   i64 iGen;
-  int rc = prillStoreMakeDir(p->pStore);
+  int rc = prillStoreMakeDir(p->pStore, 1);
   if( rc==SQLITE_OK ) rc = prillStageLevel(pStage, &eLevel);
   if( rc!=SQLITE_OK ) return rc;
   bWait = writeMayWait(pStage, eLevel);

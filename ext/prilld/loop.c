@@ -79,7 +79,8 @@ static void loopOnWake(uv_async_t *pAsync){
 
 static void loopWakerStart(Prilld *p){
   PrilldLoop *pLoop = loopOf(p);
-  if( prilldViewOpen(&pLoop->wakeView, p->conf.zDb)!=SQLITE_OK ) return;
+  (void)prillWakeOpen(p->view.pStore, 1);         /* the file is there: the waker's connection reads nothing */
+  if( prilldViewConnect(&pLoop->wakeView, p->conf.zDb)!=SQLITE_OK ) return;
   pLoop->pWake = prillWakeOpen(pLoop->wakeView.pStore, 1);
   if( pLoop->pWake==0 || pLoop->pWake->map.a==0 ){
     prilldLog(PRILLD_LOG_WARN, "commits of other processes are noticed once a second only: no file \"wake\" in %s-log",

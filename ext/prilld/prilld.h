@@ -138,6 +138,7 @@ struct PrilldView {
   i64 iCatalog;
 };
 int prilldViewOpen(PrilldView*, const char *zDb);
+int prilldViewConnect(PrilldView*, const char *zDb);    /* the same, but nothing is read */
 void prilldViewClose(PrilldView*);
 int prilldViewBegin(PrilldView*);
 void prilldViewEnd(PrilldView*);

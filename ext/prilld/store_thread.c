@@ -276,7 +276,7 @@ static int storeLock(StoreThread *p){
   int rc;
   if( p->w.pStore->zDir==0 ) return prillError(p->w.pConn, SQLITE_ERROR, "a database in memory cannot be served");
   rc = prillStoreRefresh(p->w.pStore);
-  if( rc==SQLITE_OK ) rc = prillStoreMakeDir(p->w.pStore);
+  if( rc==SQLITE_OK ) rc = prillStoreMakeDir(p->w.pStore, 0);
   if( rc!=SQLITE_OK ) return rc;
   rc = prilldLockTake(p->w.pStore->zDir, &p->fdLock, &zErr);
   if( zErr ) prillError(p->w.pConn, rc, "%s", zErr);
@@ -304,6 +304,7 @@ static int storeOpen(StoreThread *p, const char *zDb){
   if( rc==SQLITE_OK ){
     p->eFlush = PRILL_FLUSH_COMMIT;
     storeLevel(p);
+    p->iUpkeep = uv_hrtime() + storeNs(STORE_UPKEEP_MS);      /* first serve */
   }else{
     char *z = storeErr(p, rc);
     prilldLog(PRILLD_LOG_ERROR, "cannot open %s: %s", zDb, z ? z : "out of memory");

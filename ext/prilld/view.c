@@ -21,13 +21,18 @@ void prilldUuidText(const u8 *a, char zOut[23]){
   zOut[22] = 0;
 }
 
-int prilldViewOpen(PrilldView *p, const char *zDb){
+int prilldViewConnect(PrilldView *p, const char *zDb){
   int rc;
   memset(p, 0, sizeof(*p));
   rc = sqlite3_open_v2(zDb, &p->db, SQLITE_OPEN_READWRITE|SQLITE_OPEN_NOMUTEX, 0);
   if( rc==SQLITE_OK ) rc = prill_init(p->db);
   if( rc==SQLITE_OK ) rc = prillConnOf(p->db, &p->pConn);
   if( rc==SQLITE_OK ) rc = prillStoreGet(p->pConn, "main", &p->pStore);
+  return rc;
+}
+
+int prilldViewOpen(PrilldView *p, const char *zDb){
+  int rc = prilldViewConnect(p, zDb);
   if( rc==SQLITE_OK ) rc = prilldViewBegin(p);
   if( rc==SQLITE_OK ){
     prilldUuidText(p->pStore->aId, p->zCluster);
