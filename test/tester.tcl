@@ -191,6 +191,10 @@ proc capable {name} {
     lz4 - zstd - gzip - snappy { return [expr {$name in [fixture_codecs]}] }
     root    { return [expr {[exec id -u] == 0}] }
     nonroot { return [expr {[exec id -u] != 0}] }
+    loadable {
+      # Can the shell load prill.so?  Not when that is made for AddressSanitizer.
+      return [expr {[capable sqlite3] && [catch {exec grep -q __asan_init $::builddir/prill.so}]}]
+    }
     default { return [expr {[auto_execok $name] ne ""}] }
   }
 }
