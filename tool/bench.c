@@ -299,6 +299,13 @@ static void benchConnect(BenchDb *p, const BenchConf *pConf){
   p->pCommit = benchPrepare(p, "COMMIT");
 }
 
+sqlite3 *benchOther(const char *zPath, const char *zSetup){
+  sqlite3 *db = 0;
+  if( sqlite3_open(zPath, &db)!=SQLITE_OK || prill_init(db)!=SQLITE_OK ) benchFail("cannot open %s", zPath);
+  if( sqlite3_exec(db, zSetup, 0, 0, 0)!=SQLITE_OK ) benchFail("%s: %s", zSetup, sqlite3_errmsg(db));
+  return db;
+}
+
 void benchOpen(BenchDb *p, const char *zCodec, const BenchConf *pConf){
   static int iName;
   memset(p, 0, sizeof(*p));

@@ -76,6 +76,8 @@ struct BenchConf {
 };
 void benchOpen(BenchDb*, const char *zCodec, const BenchConf*);
 void benchReopen(BenchDb*);                   /* a new connection */
+/* One more connection to zPath, for another process or thread; zSetup is run. */
+sqlite3 *benchOther(const char *zPath, const char *zSetup);
 void benchClose(BenchDb*);                    /* and remove its files */
 void benchExec(BenchDb*, const char *zFmt, ...);
 i64 benchInt(BenchDb*, const char *zSql);     /* first column of the first row */

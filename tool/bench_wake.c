@@ -70,13 +70,6 @@ static double wakeQuantile(double *a, int n, double p){
   return n ? a[(int)((n-1)*p)] : 0.0;
 }
 
-static sqlite3 *wakeOpen(const char *zPath, const char *zSetup){
-  sqlite3 *db = 0;
-  if( sqlite3_open(zPath, &db)!=SQLITE_OK || prill_init(db)!=SQLITE_OK ) benchFail("cannot open %s", zPath);
-  if( sqlite3_exec(db, zSetup, 0, 0, 0)!=SQLITE_OK ) benchFail("%s: %s", zSetup, sqlite3_errmsg(db));
-  return db;
-}
-
 static sqlite3_stmt *wakePrepare(sqlite3 *db, const char *zSql){
   sqlite3_stmt *pStmt = 0;
   if( sqlite3_prepare_v2(db, zSql, -1, &pStmt, 0)!=SQLITE_OK ) benchFail("%s: %s", zSql, sqlite3_errmsg(db));
@@ -102,7 +95,7 @@ static void wakeGetter(const char *zPath, int eHow, int n){
     }
     return;
   }
-  db = wakeOpen(zPath, "CREATE VIRTUAL TABLE temp.f USING follow(topics=log, from=latest); SELECT * FROM f");
+  db = benchOther(zPath, "CREATE VIRTUAL TABLE temp.f USING follow(topics=log, from=latest); SELECT * FROM f");
   pStmt = wakePrepare(db, eHow==WAKE_POLL ? "SELECT value FROM f" : "SELECT value FROM f WHERE timeout_ms=-1");
   pShared->bReady = 1;
   for(i=0; i<n; ){
@@ -231,7 +224,7 @@ struct WakeWriter {
 /* Autocommit INSERTs until bStop; of number 0 each one's time. */
 static void *wakeWriter(void *pArg){
   WakeWriter *p = (WakeWriter*)pArg;
-  sqlite3 *db = wakeOpen(p->zPath, p->zSetup);
+  sqlite3 *db = benchOther(p->zPath, p->zSetup);
   sqlite3_stmt *pStmt = wakePrepare(db, "INSERT INTO log(key, value) VALUES('k', ?1)");
   sqlite3_bind_text(pStmt, 1, benchValue(100, p->i), 100, SQLITE_STATIC);
   pShared->bReady = 1;
@@ -271,7 +264,7 @@ static void wakeWriters(BenchDb *d, const char *zSetup, int nProc, int nThread, 
   }
   while( nProc && !pShared->bReady ) usleep(1000);
   if( n ){
-    sqlite3 *db = wakeOpen(d->zPath, zSetup);
+    sqlite3 *db = benchOther(d->zPath, zSetup);
     sqlite3_stmt *pStmt = wakePrepare(db, "INSERT INTO log(key, value) VALUES('k', 'app')");
     for(i=0; i<n; i++){
       i64 ns;
