@@ -28,11 +28,11 @@ static const AdminColumn adminGroupsCol[GROUPS_N] = {
   {"schema", "TEXT", ADMIN_HIDDEN},
 };
 enum { MEMBERS_GROUP, MEMBERS_ID, MEMBERS_INSTANCE, MEMBERS_CLIENT, MEMBERS_PROCESS, MEMBERS_TOPICS,
-       MEMBERS_ASSIGNMENT, MEMBERS_POLLED, MEMBERS_SCHEMA, MEMBERS_N };
+       MEMBERS_ASSIGNMENT, MEMBERS_POLLED, MEMBERS_AWAITED, MEMBERS_SCHEMA, MEMBERS_N };
 static const AdminColumn adminMembersCol[MEMBERS_N] = {
   {"group_id", "TEXT", 0}, {"member_id", "TEXT", 0}, {"instance_id", "TEXT", 0}, {"client_id", "TEXT", 0},
   {"process", "TEXT", 0}, {"topics", "TEXT", 0}, {"assignment", "TEXT", 0}, {"last_poll", "INT", 0},
-  {"schema", "TEXT", ADMIN_HIDDEN},
+  {"awaited", "TEXT", 0}, {"schema", "TEXT", ADMIN_HIDDEN},
 };
 enum { OFFSETS_GROUP, OFFSETS_TOPIC, OFFSETS_PART, OFFSETS_COMMITTED, OFFSETS_METADATA, OFFSETS_END,
        OFFSETS_LAG, OFFSETS_SECONDS, OFFSETS_SCHEMA, OFFSETS_N };
@@ -125,7 +125,7 @@ static int groupsRows(AdminCursor *c, const char *zGroup){
     if( bBad ){
       prillAdminText(c, GROUPS_PROBLEM, "its rows are damaged; DELETE forgets the group and its offsets");
     }else{
-      prillAdminText(c, GROUPS_STATE, prillGroupStateName(g ? g->eState : PRILL_GROUP_EMPTY));
+      prillAdminText(c, GROUPS_STATE, prillGroupStateName(g==0 ? PRILL_GROUP_EMPTY : g->eTold ? g->eTold : g->eState));
     }
     if( g ){
       prillAdminInt(c, GROUPS_GENERATION, g->iGeneration);
@@ -222,6 +222,7 @@ static int membersRow(AdminCursor *c, PrillGroup *g, PrillMember *m){
   prillAdminText(c, MEMBERS_CLIENT, m->zClient);
   prillAdminText(c, MEMBERS_PROCESS, m->zHost);
   prillAdminInt(c, MEMBERS_POLLED, m->iPolled);
+  prillAdminText(c, MEMBERS_AWAITED, prillMemberAwaited(g, m));
   groupRowid(c, MEMBERS_SCHEMA, g->zGroup, prillAdminName((AdminVtab*)c->base.pVtab, m->zMember));
   if( g->eKind==PRILL_KIND_KAFKA ){
     rc = membersKafka(c, g, m, &topics, &tps);

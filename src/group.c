@@ -146,6 +146,7 @@ void prillGroupFree(PrillGroup *g){
   sqlite3_free(g->zProtocolType);
   sqlite3_free(g->zProtocol);
   prillTopicsFree(&g->topics);
+  prillBufFree(&g->told);
   sqlite3_free(g);
 }
 
@@ -650,6 +651,29 @@ void prillGroupSave(int *pRc, const PrillGroup *g, PrillBuf *p){
   rowText(pRc, p, g->pLeader ? g->pLeader->zMember : 0);
 }
 
+/* kafka, alive: does its rebalance wait for this member? */
+static int groupAwaits(const PrillGroup *g, const PrillMember *m){
+  if( g->eState==PRILL_GROUP_PREPARING ) return !g->bInitial && m->iJoin==0;
+  return g->eState==PRILL_GROUP_COMPLETING && !m->bPending && !m->bSynced;
+}
+
+int prillGroupTell(int *pRc, const PrillGroup *g, PrillBuf *p){
+  int i, n = 0;
+  for(i=0; i<g->nMember; i++) n += groupAwaits(g, g->apMember[i]);
+  if( n==0 ) return 0;
+  rowInt(pRc, p, g->eState);
+  rowInt(pRc, p, n);
+  for(i=0; i<g->nMember; i++){
+    if( groupAwaits(g, g->apMember[i]) ) rowText(pRc, p, g->apMember[i]->zMember);
+  }
+  return 1;
+}
+
+const char *prillMemberAwaited(const PrillGroup *g, const PrillMember *m){
+  if( g->eKind!=PRILL_KIND_KAFKA ) return prillTargetAwaited(g, m);
+  return m->bAwaited ? g->eTold==PRILL_GROUP_PREPARING ? "join" : "sync" : 0;
+}
+
 void prillMemberSave(int *pRc, const PrillGroup *g, const PrillMember *m, PrillBuf *p){
   int i;
   rowInt(pRc, p, GROUP_VERSION);
@@ -740,6 +764,20 @@ static int rowDone(RowRead *r){
   return r->rc;
 }
 
+/* What prillGroupTell() appended, if anything. */
+static void rowGetTold(RowRead *r){
+  PrillGroup *g = r->g;
+  i64 i, n, nName;
+  if( r->rc || r->a==r->aEnd || g->eKind!=PRILL_KIND_KAFKA ) return;
+  g->eTold = (u8)rowGetInt(r, PRILL_GROUP_PREPARING, PRILL_GROUP_COMPLETING);
+  n = rowGetInt(r, 0, (r->aEnd-r->a)/4);
+  for(i=0; i<n && r->rc==SQLITE_OK; i++){
+    const u8 *z = rowGetText(r, 1, &nName);
+    if( r->rc==SQLITE_OK ) prillBufAppend(&r->rc, &g->told, z, nName);
+    prillBufAppend(&r->rc, &g->told, "", 1);
+  }
+}
+
 int prillGroupLoad(PrillGroup *g, const u8 *a, i64 n){
   RowRead r;
   const u8 *z;
@@ -760,6 +798,7 @@ int prillGroupLoad(PrillGroup *g, const u8 *a, i64 n){
     groupDrop(g, groupCopy(g, z, nText));
     r.rc = g->rc;
   }
+  rowGetTold(&r);
   return rowDone(&r);
 }
 
@@ -888,6 +927,11 @@ int prillGroupStart(PrillGroup *g, i64 now){
   g->bDropped = 1;
   groupForget(g);
   if( g->eKind==PRILL_KIND_KAFKA ){
+    const char *z = (const char*)g->told.a, *zEnd = z+g->told.n;
+    for(; z<zEnd; z+=strlen(z)+1){
+      PrillMember *m = prillGroupFind(g, z);
+      if( m ) m->bAwaited = 1;
+    }
     for(i=0; i<g->nMember; i++){
       g->apMember[i]->iDeadline = now+g->apMember[i]->msSession;
       g->apMember[i]->bSynced = 1;

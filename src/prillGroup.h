@@ -191,6 +191,7 @@ struct PrillMember {
   u8 bPending;             /* kafka: given an id, not joined with it yet (KIP-394) */
   u8 bNew;                 /* kafka: its first join is not answered yet */
   u8 bSynced;              /* kafka: has synced in this generation */
+  u8 bAwaited;             /* kafka, of rows: the rebalance waits for it, prillGroupTell() */
   u8 bStored;              /* its row exists */
   u8 bChanged;             /* its row is not as it is; bTouched: only iPolled differs */
   u8 bTouched;
@@ -238,6 +239,8 @@ struct PrillGroup {
   i32 msDelay;             /* kafka: this step of the initial delay */
   i32 msDelayLeft;         /* kafka: how much longer it may last */
   u8 bInitial;             /* kafka: the rebalance began in Empty */
+  u8 eTold;                /* kafka, of rows: PREPARING or COMPLETING, what prillGroupTell() said; else 0 */
+  PrillBuf told;           /* and for whom it waits, a NUL after each */
   u8 bJoined;              /* kafka: a new member came during the initial delay */
   u8 bAssign;              /* sql: the assignor is to run */
   u8 bChanged;             /* its row is not as it is */
@@ -349,6 +352,15 @@ const PrillProtocol *prillMemberMeta(const PrillGroup*, const PrillMember*);
 int prillMemberOwns(const PrillGroup*, const PrillMember*, const char *zTopic, i32 iPart);
 /* sql: 1 when a poll would change nothing but iPolled. */
 int prillMemberSettled(const PrillGroup*, const PrillMember*);
+/* What the rebalance waits for from this member, in a word or three; NULL nothing.
+** sql: "poll", or where it lets go of partitions "poll or commit".  kafka: "join",
+** "sync", of a group of rows that say so. */
+const char *prillMemberAwaited(const PrillGroup*, const PrillMember*);
+/* kafka: append to the bytes of the group's last stored row what the group is doing
+** now: that it rebalances, and the members it waits for.  Nothing is appended, and 0
+** returned, when it waits for nobody.  A row with it loads as one without; the machine
+** never looks at it. */
+int prillGroupTell(int *pRc, const PrillGroup*, PrillBuf*);
 
 /*
 ** Between the three files of the machine.
@@ -381,6 +393,7 @@ void prillGroupStore(PrillGroup*);
 void prillBarrierEvent(PrillGroup*, const PrillGroupEvent*, i64 now);
 void prillTargetEvent(PrillGroup*, const PrillGroupEvent*, i64 now);
 int prillTargetState(const PrillGroup*);
+const char *prillTargetAwaited(const PrillGroup*, const PrillMember*);
 
 /**************************************************************************
 ** offset.c: what is stored of groups: their rows, their members', and the

@@ -349,6 +349,20 @@ void prillTargetEvent(PrillGroup *g, const PrillGroupEvent *e, i64 now){
   }
 }
 
+/* prillMemberAwaited of SQL: it is to let go, or there is something free for it. */
+const char *prillTargetAwaited(const PrillGroup *g, const PrillMember *m){
+  int i, bEager = targetEager(g);
+  if( m->bDead ) return 0;
+  if( bEager && m->iEpoch!=g->iGeneration ) return "poll";
+  for(i=0; i<m->owned.n; i++){
+    if( !targetKeeps(g, m, m->owned.a[i]) ) return "poll or commit";
+  }
+  for(i=0; i<m->target.n && !(bEager && targetWaits(g)); i++){
+    if( !targetOwned(g, m->target.a[i]) ) return "poll";
+  }
+  return 0;
+}
+
 int prillMemberOwns(const PrillGroup *g, const PrillMember *m, const char *zTopic, i32 iPart){
   int iTopic = prillTopicsFind(&g->topics, zTopic, -1);
   return iTopic>=0 && prillTpsFind(&m->owned, iTopic, iPart)>=0;

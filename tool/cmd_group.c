@@ -51,7 +51,8 @@ int cmdGroupDescribe(const Cmd *p, int nArg, char **azArg){
                         " FROM prill_groups WHERE group_id=%Q", azArg[0]), bJson);
   if( !bJson ) puts("");
   groupPrint(cmdPrepare("SELECT member_id AS member, instance_id AS instance, client_id AS client, process,"
-                        " round((julianday('now')-2440587.5)*86400.0-last_poll/1000.0,1) AS idle, assignment"
+                        " round((julianday('now')-2440587.5)*86400.0-last_poll/1000.0,1) AS idle, awaited,"
+                        " assignment"
                         " FROM prill_members WHERE group_id=%Q ORDER BY 1", azArg[0]), bJson);
   if( !bJson ) puts("");
   groupPrint(cmdPrepare("SELECT topic, partition, committed_offset AS committed, log_end_offset AS end, lag,"

@@ -13,10 +13,16 @@
 ** A request that waits for a rebalance is kept by the group (nPending), whether
 ** or not its connection lives: the machine answers each exactly once.
 **
+** Who stalls a rebalance is told in the group's row, once a second while it lasts
+** longer than that: the row as it was, for a group that is loaded again must begin
+** where its last rebalance ended, and the names after it (prillGroupTell).
+**
 ** When a store fails the group is dropped from memory: who waits is told
 ** COORDINATOR_NOT_AVAILABLE, and the next request loads what was committed.
 */
 #include "group.h"
+
+#define GROUP_TELL_MS 1000
 
 /* One row to write, or to delete. */
 typedef struct GroupRow GroupRow;
@@ -155,6 +161,12 @@ static void groupJobFree(GroupJob *p){
   sqlite3_free(p);
 }
 
+static void groupFree(PrilldGroup *pGroup){
+  prillBufFree(&pGroup->row);
+  prillBufFree(&pGroup->told);
+  sqlite3_free(pGroup);
+}
+
 void prilldGroupForget(PrilldGroup *pGroup){
   Prilld *pD = pGroup->pD;
   PrilldGroup **pp;
@@ -170,7 +182,7 @@ void prilldGroupForget(PrilldGroup *pGroup){
   }
   prillGroupFree(pGroup->g);
   pGroup->g = 0;
-  if( pGroup->nJob==0 ) sqlite3_free(pGroup);
+  if( pGroup->nJob==0 ) groupFree(pGroup);
 }
 
 static void groupDone(PrilldJob *pJob){
@@ -186,7 +198,7 @@ static void groupDone(PrilldJob *pJob){
   }
   pGroup->nJob--;
   if( pGroup->g==0 ){
-    if( pGroup->nJob==0 ) sqlite3_free(pGroup);
+    if( pGroup->nJob==0 ) groupFree(pGroup);
   }else if( pJob->rc!=SQLITE_OK ){
     prilldGroupForget(pGroup);
   }
@@ -236,12 +248,15 @@ static GroupJob *groupJobNew(PrilldGroup *pGroup){
 }
 
 static int groupTake(GroupJob *p, PrillGroup *g, const PrillGroupAct *pAct){
+  PrilldGroup *pGroup = p->pGroup;
   GroupRow *pRow;
   int rc = SQLITE_OK;
   switch( pAct->eAct ){
     case PRILL_ACT_SAVE_GROUP:
       pRow = groupAddRow(&rc, p, pAct->eAct, 0);
       if( pRow ) prillGroupSave(&rc, g, &pRow->state);
+      pGroup->row.n = pGroup->told.n = 0;
+      if( pRow ) prillBufAppend(&rc, &pGroup->row, pRow->state.a, pRow->state.n);
       return rc;
     case PRILL_ACT_SAVE_MEMBER:
       pRow = groupAddRow(&rc, p, pAct->eAct, pAct->pMember->zMember);
@@ -284,12 +299,54 @@ void prilldGroupSweep(Prilld *pD){
   }
 }
 
+/* Store for whom the rebalance waits, where that is news. */
+static void groupTell(PrilldGroup *pGroup){
+  PrillBuf now = {0,0,0};
+  GroupJob *p = 0;
+  GroupRow *pRow = 0;
+  int rc = SQLITE_OK;
+  prillBufAppend(&rc, &now, pGroup->row.a, pGroup->row.n);
+  if( pGroup->row.n>0 && prillGroupTell(&rc, pGroup->g, &now) && rc==SQLITE_OK
+   && (now.n!=pGroup->told.n || memcmp(now.a, pGroup->told.a, (size_t)now.n)!=0) ){
+    p = groupJobNew(pGroup);
+    pGroup->told.n = 0;
+    prillBufAppend(&rc, &pGroup->told, now.a, now.n);
+    if( p ) pRow = groupAddRow(&rc, p, PRILL_ACT_SAVE_GROUP, 0);
+  }
+  if( pRow==0 || rc!=SQLITE_OK ){                 /* without memory the next second tells */
+    if( rc!=SQLITE_OK ) pGroup->told.n = 0;
+    if( p ) groupJobFree(p);
+    prillBufFree(&now);
+    return;
+  }
+  pRow->state = now;
+  pGroup->nJob++;
+  prilldSubmit(pGroup->pD, &p->job);
+}
+
+/* When the group is to be looked at next. */
+static i64 groupDue(PrilldGroup *pGroup){
+  const PrillGroup *g = pGroup->g;
+  i64 iDue = prillGroupDeadline(g);
+  if( g->eState!=PRILL_GROUP_PREPARING && g->eState!=PRILL_GROUP_COMPLETING ){
+    pGroup->msTell = 0;
+  }else if( pGroup->msTell==0 ){
+    pGroup->msTell = pGroup->pD->now + GROUP_TELL_MS;
+  }
+  return pGroup->msTell ? PRILL_MIN(iDue, pGroup->msTell) : iDue;
+}
+
 static void groupTimer(PrilldTimer *pTimer){
+  PrilldGroup *pGroup = (PrilldGroup*)(void*)pTimer;
   PrillGroupEvent ev;
+  if( pGroup->msTell && pGroup->msTell<=pGroup->pD->now ){
+    pGroup->msTell = pGroup->pD->now + GROUP_TELL_MS;
+    groupTell(pGroup);
+  }
   memset(&ev, 0, sizeof(ev));
   ev.eType = PRILL_EV_TIMER;
   ev.iGeneration = -1;
-  (void)prilldGroupEvent((PrilldGroup*)(void*)pTimer, &ev);
+  (void)prilldGroupEvent(pGroup, &ev);
 }
 
 i16 prilldGroupEvent(PrilldGroup *pGroup, PrillGroupEvent *pEv){
@@ -316,7 +373,7 @@ i16 prilldGroupEvent(PrilldGroup *pGroup, PrillGroupEvent *pEv){
   if( pEv->eType!=PRILL_EV_HEARTBEAT && pEv->eType!=PRILL_EV_COMMIT ) groupCount(pGroup);
   pD->stat.nRebalance += g->iGeneration!=iGeneration;
   iErr = g->iErr;
-  iDue = prillGroupDeadline(g);
+  iDue = groupDue(pGroup);
   if( iDue==PRILL_I64MAX ) prilldTimerStop(&pD->timers, &pGroup->timer);
   else (void)prilldTimerSet(&pD->timers, &pGroup->timer, iDue);
   pGroup->nJob++;
@@ -371,6 +428,8 @@ static PrilldGroup *groupNew(Prilld *pD, const char *zGroup, int bMake, i16 *piE
   p->timer.xDue = groupTimer;
   p->pNext = (PrilldGroup*)pD->pGroups;
   pD->pGroups = p;
+  if( g->nMember>0 ) prillGroupSave(&rc, g, &p->row);
+  if( rc!=SQLITE_OK ) p->row.n = 0;               /* nothing is told, then */
   if( prillGroupDeadline(g)!=PRILL_I64MAX ) (void)prilldTimerSet(&pD->timers, &p->timer, prillGroupDeadline(g));
   return p;
 }

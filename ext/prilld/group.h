@@ -16,6 +16,9 @@ struct PrilldGroup {
   PrillGroup *g;
   int nJob;                 /* store jobs under way */
   i64 nByte;                /* memory, about */
+  PrillBuf row;             /* the group's row as last stored, without what is told; empty: none */
+  PrillBuf told;            /* with what was told last; empty: nothing since it was stored */
+  i64 msTell;               /* when to tell for whom it waits; 0: it waits for nobody */
   u8 bFailed;               /* one has failed: it is to be loaded anew */
 };
 /* The group of that name: in memory, or loaded of its rows, or with bMake made.
