@@ -18,12 +18,6 @@ struct GroupsLook {
   const char *zType, *zState;
 };
 
-static PrilldGroup *groupsInMemory(Prilld *pD, const char *zGroup){
-  PrilldGroup *p;
-  for(p=(PrilldGroup*)pD->pGroups; p && strcmp(p->g->zGroup, zGroup)!=0; p=p->pNext){}
-  return p;
-}
-
 /* Kafka's name of what the members of a group speak. */
 static const char *groupsType(const PrillGroup *g, int eKind){
   if( eKind==PRILL_KIND_KAFKA ) return g->zProtocolType ? g->zProtocolType : "";
@@ -32,7 +26,7 @@ static const char *groupsType(const PrillGroup *g, int eKind){
 
 /* With the view held. */
 static int groupsLook(Prilld *pD, const char *zGroup, GroupsLook *p){
-  PrilldGroup *pMem = groupsInMemory(pD, zGroup);
+  PrilldGroup *pMem = prilldGroupFind(pD, prilldStr(zGroup));
   PrillGroupConf conf;
   int rc = SQLITE_OK;
   memset(p, 0, sizeof(*p));
@@ -95,13 +89,15 @@ static int groupsListOne(PrilldReq *p, const char *zGroup, WireListGroupsResp *p
 /* Names of groups, stored or only in memory yet, in *pBuf. */
 static int groupsNames(Prilld *pD, PrillBuf *pBuf){
   PrilldGroup *pMem;
+  i64 i;
   int rc = prillGroupRowNames(pD->view.pStore, pBuf);
-  i64 nStored = pBuf->n;
-  for(pMem=(PrilldGroup*)pD->pGroups; rc==SQLITE_OK && pMem; pMem=pMem->pNext){
-    const char *z = (const char*)pBuf->a;
-    i64 i = 0;
-    while( i<nStored && strcmp(z+i, pMem->g->zGroup)!=0 ) i += (i64)strlen(z+i)+1;
-    if( i>=nStored ) prillBufAppend(&rc, pBuf, pMem->g->zGroup, (i64)strlen(pMem->g->zGroup)+1);
+  for(pMem=pD->pGroups; pMem; pMem=pMem->pNext) pMem->bStored = 0;
+  for(i=0; i<pBuf->n; i+=(i64)strlen((char*)pBuf->a+i)+1){
+    pMem = prilldGroupFind(pD, prilldStr((char*)pBuf->a+i));
+    if( pMem ) pMem->bStored = 1;
+  }
+  for(pMem=pD->pGroups; pMem; pMem=pMem->pNext){
+    if( !pMem->bStored ) prillBufAppend(&rc, pBuf, pMem->g->zGroup, (i64)strlen(pMem->g->zGroup)+1);
   }
   return rc;
 }
@@ -284,7 +280,7 @@ static void groupsDropped(AdminJob *pAdmin){
 
 /* The machine's word: 0, or Kafka's error.  A group it lets go is gone from memory. */
 static i16 groupsLet(PrilldReq *p, const char *zGroup){
-  PrilldGroup *pGroup = groupsInMemory(p->pD, zGroup);
+  PrilldGroup *pGroup = prilldGroupFind(p->pD, prilldStr(zGroup));
   PrillGroupEvent ev;
   i16 iErr;
   if( pGroup==0 ) return KE_NONE;

@@ -53,6 +53,64 @@ const char *prilldReqText(PrilldReq *p, WireStr s){
 }
 
 /**************************************************************************
+** Groups by name.  Clients choose the names: the hash is of a kind that nobody can
+** find collisions of.
+*/
+static PrilldGroup **groupBucket(Prilld *pD, const char *z, i64 n){
+  u64 aHash[2];
+  prillSipHash(pD->aGroupKey, z, n, aHash);
+  return &pD->apGroup[aHash[0] & (u64)(pD->nBucket-1)];
+}
+
+static void groupHash(PrilldGroup *p){
+  PrilldGroup **pp = groupBucket(p->pD, p->g->zGroup, (i64)strlen(p->g->zGroup));
+  p->pHash = *pp;
+  *pp = p;
+}
+
+/* One more: twice as many buckets where there are too few. */
+static int groupLink(PrilldGroup *p){
+  Prilld *pD = p->pD;
+  PrilldGroup *pOld;
+  if( pD->nGroup>=pD->nBucket ){
+    int n = pD->nBucket ? 2*pD->nBucket : 64;
+    PrilldGroup **ap = (PrilldGroup**)sqlite3_malloc64(sizeof(*ap)*(u64)n);
+    if( ap==0 ) return SQLITE_NOMEM;
+    if( pD->nBucket==0 ) sqlite3_randomness((int)sizeof(pD->aGroupKey), pD->aGroupKey);
+    memset(ap, 0, sizeof(*ap)*(size_t)n);
+    sqlite3_free(pD->apGroup);
+    pD->apGroup = ap;
+    pD->nBucket = n;
+    for(pOld=pD->pGroups; pOld; pOld=pOld->pNext) groupHash(pOld);
+  }
+  p->pNext = pD->pGroups;
+  if( p->pNext ) p->pNext->ppPrev = &p->pNext;
+  p->ppPrev = &pD->pGroups;
+  pD->pGroups = p;
+  pD->nGroup++;
+  groupHash(p);
+  return SQLITE_OK;
+}
+
+static void groupUnlink(PrilldGroup *p){
+  PrilldGroup **pp = groupBucket(p->pD, p->g->zGroup, (i64)strlen(p->g->zGroup));
+  while( *pp!=p ) pp = &(*pp)->pHash;
+  *pp = p->pHash;
+  *p->ppPrev = p->pNext;
+  if( p->pNext ) p->pNext->ppPrev = p->ppPrev;
+  p->pD->nGroup--;
+}
+
+PrilldGroup *prilldGroupFind(Prilld *pD, WireStr name){
+  PrilldGroup *p;
+  if( pD->nGroup==0 || name.n<0 ) return 0;
+  for(p=*groupBucket(pD, name.z, name.n); p; p=p->pHash){
+    if( prilldStrIs(name, p->g->zGroup) ) break;
+  }
+  return p;
+}
+
+/**************************************************************************
 ** Answers.
 */
 static WireStr groupStr(PrilldReq *p, const char *z){
@@ -169,11 +227,9 @@ static void groupFree(PrilldGroup *pGroup){
 
 void prilldGroupForget(PrilldGroup *pGroup){
   Prilld *pD = pGroup->pD;
-  PrilldGroup **pp;
   u64 iReq;
   int eAct = 0;
-  for(pp=(PrilldGroup**)&pD->pGroups; *pp && *pp!=pGroup; pp=&(*pp)->pNext){}
-  if( *pp ) *pp = pGroup->pNext;
+  groupUnlink(pGroup);
   prilldTimerStop(&pD->timers, &pGroup->timer);
   pD->nGroupByte -= pGroup->nByte;
   pGroup->nByte = 0;
@@ -293,7 +349,7 @@ int prilldGroupFull(const Prilld *pD){
 
 void prilldGroupSweep(Prilld *pD){
   PrilldGroup *p, *pNext;
-  for(p=(PrilldGroup*)pD->pGroups; p; p=pNext){
+  for(p=pD->pGroups; p; p=pNext){
     pNext = p->pNext;
     if( p->g->nMember==0 && p->nJob==0 ) prilldGroupForget(p);
   }
@@ -417,33 +473,26 @@ static PrilldGroup *groupNew(Prilld *pD, const char *zGroup, int bMake, i16 *piE
     rc = g ? prillGroupStart(g, pD->now) : SQLITE_NOMEM;
   }
   p = rc==SQLITE_OK && g ? (PrilldGroup*)sqlite3_malloc64(sizeof(*p)) : 0;
-  if( p==0 ){
+  if( p ){
+    memset(p, 0, sizeof(*p));
+    p->pD = pD;
+    p->g = g;
+    p->timer.xDue = groupTimer;
+  }
+  if( p==0 || groupLink(p)!=SQLITE_OK ){
     if( rc!=SQLITE_OK || g ) *piErr = KE_COORDINATOR_NOT_AVAILABLE;
     prillGroupFree(g);
+    sqlite3_free(p);
     return 0;
   }
-  memset(p, 0, sizeof(*p));
-  p->pD = pD;
-  p->g = g;
-  p->timer.xDue = groupTimer;
-  p->pNext = (PrilldGroup*)pD->pGroups;
-  pD->pGroups = p;
   if( g->nMember>0 ) prillGroupSave(&rc, g, &p->row);
   if( rc!=SQLITE_OK ) p->row.n = 0;               /* nothing is told, then */
   if( prillGroupDeadline(g)!=PRILL_I64MAX ) (void)prilldTimerSet(&pD->timers, &p->timer, prillGroupDeadline(g));
   return p;
 }
 
-static PrilldGroup *groupFind(Prilld *pD, WireStr name){
-  PrilldGroup *p;
-  for(p=(PrilldGroup*)pD->pGroups; p; p=p->pNext){
-    if( (i32)strlen(p->g->zGroup)==name.n && memcmp(p->g->zGroup, name.z, (size_t)name.n)==0 ) break;
-  }
-  return p;
-}
-
 void prilldGroupReply(PrilldReq *pReq, WireStr name){
-  PrilldGroup *pGroup = groupFind(pReq->pD, name);
+  PrilldGroup *pGroup = prilldGroupFind(pReq->pD, name);
   GroupJob *p = pGroup && pGroup->nJob>0 ? groupJobNew(pGroup) : 0;
   if( p && groupAddReply(p, pReq)==SQLITE_OK ){
     pReq->nPending++;
@@ -463,7 +512,7 @@ PrilldGroup *prilldGroupGet(Prilld *pD, WireStr name, int bMake, i16 *piErr){
     *piErr = KE_INVALID_GROUP_ID;
     return 0;
   }
-  p = groupFind(pD, name);
+  p = prilldGroupFind(pD, name);
   if( p && (p->g->nMember>0 || p->nJob>0) ) return p;
   if( p ) prilldGroupForget(p);
   z = sqlite3_mprintf("%.*s", name.n, name.z);
@@ -477,5 +526,8 @@ PrilldGroup *prilldGroupGet(Prilld *pD, WireStr name, int bMake, i16 *piErr){
 }
 
 void prilldGroupsFree(Prilld *pD){
-  while( pD->pGroups ) prilldGroupForget((PrilldGroup*)pD->pGroups);
+  while( pD->pGroups ) prilldGroupForget(pD->pGroups);
+  sqlite3_free(pD->apGroup);
+  pD->apGroup = 0;
+  pD->nBucket = 0;
 }

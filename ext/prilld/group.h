@@ -8,22 +8,24 @@
 #include "prilld.h"
 #include "prillGroup.h"
 
-typedef struct PrilldGroup PrilldGroup;
 struct PrilldGroup {
   PrilldTimer timer;
   Prilld *pD;
-  PrilldGroup *pNext;
+  PrilldGroup *pNext, **ppPrev;       /* in Prilld.pGroups */
+  PrilldGroup *pHash;       /* next in its bucket */
   PrillGroup *g;
   int nJob;                 /* store jobs under way */
   i64 nByte;                /* memory, about */
   PrillBuf row;             /* the group's row as last stored, without what is told; empty: none */
   PrillBuf told;            /* with what was told last; empty: nothing since it was stored */
   i64 msTell;               /* when to tell for whom it waits; 0: it waits for nobody */
-  u8 bFailed;               /* one has failed: it is to be loaded anew */
+  u8 bStored;               /* ListGroups: it has a row */
 };
 /* The group of that name: in memory, or loaded of its rows, or with bMake made.
 ** NULL with *piErr 0: there is none; else Kafka's error. */
 PrilldGroup *prilldGroupGet(Prilld*, WireStr name, int bMake, i16 *piErr);
+/* The same, if it is in memory. */
+PrilldGroup *prilldGroupFind(Prilld*, WireStr name);
 /* Feed an event and do its actions.  Returns PrillGroup.iErr, or an error when
 ** the group is lost. */
 i16 prilldGroupEvent(PrilldGroup*, PrillGroupEvent*);

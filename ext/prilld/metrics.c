@@ -200,13 +200,13 @@ static void pageGroups(Page *g, Prilld *pD){
   const PrilldGroup *p;
   pageOne(g, "prilld_rebalances_total", "counter", pD->stat.nRebalance, "Generations that groups began.");
   pageHead(g, "prilld_group_members", "gauge", "Members of a group.");
-  for(p=(const PrilldGroup*)pD->pGroups; p; p=p->pNext){
+  for(p=pD->pGroups; p; p=p->pNext){
     prillBufPrintf(&g->rc, g->p, "prilld_group_members{group=");
     pageLabel(g, p->g->zGroup);
     prillBufPrintf(&g->rc, g->p, ",state=\"%s\"} %d\n", prillGroupStateName(p->g->eState), p->g->nMember);
   }
   pageHead(g, "prilld_group_generation", "gauge", "A group's generation: it rises with each rebalance.");
-  for(p=(const PrilldGroup*)pD->pGroups; p; p=p->pNext){
+  for(p=pD->pGroups; p; p=p->pNext){
     prillBufPrintf(&g->rc, g->p, "prilld_group_generation{group=");
     pageLabel(g, p->g->zGroup);
     prillBufPrintf(&g->rc, g->p, "} %d\n", p->g->iGeneration);

@@ -37,6 +37,7 @@ typedef struct PrilldJob PrilldJob;
 typedef struct PrilldWriter PrilldWriter;
 typedef struct PrilldTimer PrilldTimer;
 typedef struct PrilldView PrilldView;
+typedef struct PrilldGroup PrilldGroup;
 
 /**************************************************************************
 ** conf.c: settings, by Kafka's names.
@@ -373,7 +374,10 @@ struct Prilld {
   PrilldQuotas *pQuotas;    /* quota.c's */
   PrilldMetrics *pMetrics;  /* metrics.c's */
   PrilldStat stat;
-  void *pGroups;            /* coordinator.c's */
+  /* coordinator.c's: all groups in memory, and buckets of them by the hash of their names. */
+  PrilldGroup *pGroups, **apGroup;
+  int nGroup, nBucket;
+  u8 aGroupKey[16];
   void *pLoop;              /* loop.c's */
   void *pStoreThread;       /* store_thread.c's */
   /* Rounds over the requests that wait for many partitions (dispatch.c). */
