@@ -12,6 +12,7 @@
 **       last cursor or door lets go.
 */
 #include "prillInt.h"
+#include <stdlib.h>
 
 #define CATALOG_MX_PART 100000
 
@@ -126,10 +127,37 @@ static int catalogReadTopics(PrillStore *p, PrillTopic **ppList){
   return rc;
 }
 
-static PrillTopic *catalogById(PrillTopic *pList, i64 iTopic, PrillTopic *pHint){
-  if( pHint && pHint->iTopic==iTopic ) return pHint;
-  for(; pList && pList->iTopic!=iTopic; pList=pList->pNext){}
-  return pList;
+static int catalogCompare(const void *a, const void *b){
+  const PrillTopic *pA = *(PrillTopic *const*)a, *pB = *(PrillTopic *const*)b;
+  return pA->iTopic<pB->iTopic ? -1 : pA->iTopic>pB->iTopic;
+}
+
+/* The topics of a list by their number, so that ten thousand are no more work
+** each than ten. */
+typedef struct CatalogIds CatalogIds;
+struct CatalogIds {
+  PrillTopic **ap;
+  int n;
+};
+
+static int catalogIds(PrillTopic *pList, CatalogIds *pIds){
+  PrillTopic *pTopic;
+  int n = 0;
+  for(pTopic=pList; pTopic; pTopic=pTopic->pNext) n++;
+  pIds->ap = (PrillTopic**)sqlite3_malloc64(sizeof(PrillTopic*)*(u64)(n+1));
+  if( pIds->ap==0 ) return SQLITE_NOMEM;
+  for(pTopic=pList; pTopic; pTopic=pTopic->pNext) pIds->ap[pIds->n++] = pTopic;
+  qsort((void*)pIds->ap, (size_t)n, sizeof(PrillTopic*), catalogCompare);
+  return SQLITE_OK;
+}
+
+static PrillTopic *catalogById(const CatalogIds *pIds, i64 iTopic){
+  int iLo = 0, iHi = pIds->n;
+  while( iLo<iHi ){
+    int iMid = iLo + (iHi-iLo)/2;
+    if( pIds->ap[iMid]->iTopic<iTopic ) iLo = iMid+1; else iHi = iMid;
+  }
+  return iLo<pIds->n && pIds->ap[iLo]->iTopic==iTopic ? pIds->ap[iLo] : 0;
 }
 
 /* Size the pid hash for nPart partitions and empty it. */
@@ -147,17 +175,16 @@ static int catalogHash(PrillStore *p, int nPart){
 }
 
 /* Read the partition rows and hang one PrillPart each into the topics of
-** pList: the one that has the pid already (I2), else a new one. */
-static int catalogReadParts(PrillStore *p, PrillTopic *pList, int *pnPart){
+** pIds: the one that has the pid already (I2), else a new one. */
+static int catalogReadParts(PrillStore *p, const CatalogIds *pIds, int *pnPart){
   int rc = SQLITE_OK;
   sqlite3_stmt *pStmt = prillStoreStmt(p, STMT_PARTS, &rc);
-  PrillTopic *pTopic = 0;
   *pnPart = 0;
   while( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ){
     i64 iPid = sqlite3_column_int64(pStmt, 0);
     i64 iPart = sqlite3_column_int64(pStmt, 2);
+    PrillTopic *pTopic = catalogById(pIds, sqlite3_column_int64(pStmt, 1));
     PrillPart *pPart;
-    pTopic = catalogById(pList, sqlite3_column_int64(pStmt, 1), pTopic);
     if( pTopic==0 || iPart<0 || iPart>=pTopic->nPart || pTopic->apPart[iPart] || iPid<1 || iPid>0x7fffffff ){
       rc = prillError(p->pConn, PRILL_CORRUPT, "store \"%s\": partition row %lld belongs to no topic;"
                       " restore the database from a backup", p->zSchema, iPid);
@@ -190,19 +217,19 @@ static void catalogKeep(PrillTopic *pTopic, PrillPart *pKeep, int bStale){
 
 /* Exchange each new partition for the one of the same pid that the old cache
 ** or the open transaction has (I2), and put all into the hash. */
-static void catalogAdopt(PrillStore *p, PrillTopic *pList, PrillTopic *pOld){
+static void catalogAdopt(PrillStore *p, PrillTopic *pList, const CatalogIds *pIds, PrillTopic *pOld){
   int bStale = p->pStage==0 || !p->pStage->bRows;
   PrillTopic *pTopic;
   PrillWrite *pW;
   int i;
   for(; pOld; pOld=pOld->pNext){
-    pTopic = catalogById(pList, pOld->iTopic, 0);
+    pTopic = catalogById(pIds, pOld->iTopic);
     for(i=0; pTopic && i<pTopic->nPart && i<pOld->nPart; i++){
       catalogKeep(pTopic, pOld->apPart[i], bStale);
     }
   }
   for(pOld=(p->pStage ? p->pStage->pOld : 0); pOld; pOld=pOld->pNext){
-    pTopic = catalogById(pList, pOld->iTopic, 0);
+    pTopic = catalogById(pIds, pOld->iTopic);
     for(i=0; pTopic && i<pTopic->nPart && i<pOld->nPart; i++) catalogKeep(pTopic, pOld->apPart[i], bStale);
   }
   for(pW=(p->pStage ? p->pStage->pWrites : 0); pW; pW=pW->pNext){
@@ -223,11 +250,13 @@ static void catalogAdopt(PrillStore *p, PrillTopic *pList, PrillTopic *pOld){
 ** changed them, from what it sees).  On error the old cache stands. */
 int prillCatalogLoad(PrillStore *p){
   PrillTopic *pList = 0, *pOld, *pTopic;
+  CatalogIds ids = {0, 0};
   int nPart = 0, i;
   int rc;
   if( p->pStage==0 || !p->pStage->bRows ) prillTailReset(p);
   rc = catalogReadTopics(p, &pList);
-  if( rc==SQLITE_OK ) rc = catalogReadParts(p, pList, &nPart);
+  if( rc==SQLITE_OK ) rc = catalogIds(pList, &ids);
+  if( rc==SQLITE_OK ) rc = catalogReadParts(p, &ids, &nPart);
   for(pTopic=pList; rc==SQLITE_OK && pTopic; pTopic=pTopic->pNext){
     for(i=0; i<pTopic->nPart && pTopic->apPart[i]; i++){}
     if( i<pTopic->nPart ){
@@ -241,10 +270,12 @@ int prillCatalogLoad(PrillStore *p){
       pList = pTopic->pNext;
       catalogFreeTopic(pTopic);
     }
+    sqlite3_free(ids.ap);
     return rc;
   }
   pOld = p->pTopics;
-  catalogAdopt(p, pList, pOld);
+  catalogAdopt(p, pList, &ids, pOld);
+  sqlite3_free(ids.ap);
   p->pTopics = pList;
   p->nPart = nPart;
   while( (pTopic = pOld)!=0 ){

@@ -38,6 +38,9 @@
 **   6. xOpen can fail and still want its xClose: pMethods tells.
 **   7. xFileSize says 0 of a file of one byte.  Nothing here is so short.
 **   8. The first open of an empty file for creation sets its mode anew.
+**   9. It opens a FIFO, and waits for ever for somebody at its other end; and a
+**      directory, for reading: fileForeign() looks first.  A symbolic link it
+**      refuses, but only as the last name of the path.
 **
 ** WHOSE FILES
 **
@@ -84,6 +87,38 @@
 static char zFileBoot[40];
 
 /*
+** Is zPath behind a symbolic link in the place of a partition's directory (32
+** hexadecimal digits, "-" and a number)?  Where that leads is not the store's to
+** write or delete.  The log directory itself may be a link.
+**
+**   SQLITE_OK         no
+**   SQLITE_CANTOPEN   yes
+**   SQLITE_NOMEM
+*/
+static int fileBehindLink(const char *zPath){
+  const char *zEnd = strrchr(zPath, '/');
+  const char *zDir = zEnd;
+  struct stat st;
+  char *z;
+  int rc = SQLITE_OK;
+  while( zDir && zDir>zPath && zDir[-1]!='/' ) zDir--;
+  if( zDir==0 || strspn(zDir, "0123456789abcdef")!=32 || zDir[32]!='-' ) return SQLITE_OK;
+  z = sqlite3_mprintf("%.*s", (int)(zEnd-zPath), zPath);
+  if( z==0 ) return SQLITE_NOMEM;
+  if( lstat(z, &st)==0 && S_ISLNK(st.st_mode) ) rc = SQLITE_CANTOPEN;
+  sqlite3_free(z);
+  return rc;
+}
+
+/* May zPath be opened?  Not what no prill makes, anything but a regular file.
+** What lstat() does not know is for the VFS to find or miss. */
+static int fileForeign(const char *zPath){
+  struct stat st;
+  if( lstat(zPath, &st)==0 && !S_ISREG(st.st_mode) ) return SQLITE_CANTOPEN;
+  return fileBehindLink(zPath);
+}
+
+/*
 ** Open p->pFd with these flags.  Whatever the outcome, p->pFd->pMethods is
 ** set exactly when it is open.
 **
@@ -92,8 +127,9 @@ static char zFileBoot[40];
 **                     the VFS
 */
 static int fileTry(PrillFile *p, int flags, int *pOut){
-  int rc;
+  int rc = fileForeign(p->zPath);
   *pOut = 0;
+  if( rc!=SQLITE_OK ) return rc;
   memset(p->pFd, 0, (size_t)p->pVfs->szOsFile);
   rc = p->pVfs->xOpen(p->pVfs, p->zPath, p->pFd,
                       flags|SQLITE_OPEN_SUPER_JOURNAL, pOut);
@@ -221,7 +257,8 @@ static int fileForLock(sqlite3_vfs *pVfs, const char *zPath, PrillFile **pp){
     sqlite3_free(p);
     return SQLITE_NOMEM;
   }
-  rc = pVfs->xOpen(pVfs, p->zPath, p->pFd, SQLITE_OPEN_READWRITE|SQLITE_OPEN_MAIN_DB, &out);
+  rc = fileForeign(zPath);
+  if( rc==SQLITE_OK ) rc = pVfs->xOpen(pVfs, p->zPath, p->pFd, SQLITE_OPEN_READWRITE|SQLITE_OPEN_MAIN_DB, &out);
   if( rc!=SQLITE_OK ){
     prillFileClose(p);
     p = 0;
@@ -427,11 +464,12 @@ int prillFileMoved(const PrillFile *p){
 **                     and then nothing was synced
 **   SQLITE_IOERR_DIR_FSYNC
 **                     it is gone, but may be back after a power loss
-**   SQLITE_IOERR_DELETE, ...
+**   SQLITE_IOERR_DELETE, SQLITE_CANTOPEN, ...
 **                     it is still there
 */
 int prillFileDelete(sqlite3_vfs *pVfs, const char *zPath, int bSync){
-  int rc = pVfs->xDelete(pVfs, zPath, bSync);
+  int rc = fileBehindLink(zPath);
+  if( rc==SQLITE_OK ) rc = pVfs->xDelete(pVfs, zPath, bSync);
   return rc==SQLITE_IOERR_DELETE_NOENT ? SQLITE_OK : rc;
 }
 
@@ -564,7 +602,8 @@ int prillFileMkdir(sqlite3_vfs *pVfs, const char *zDir, const char *zDb, int bSy
 ** (int(*)(const char *zFrom, const char *zTo), 0 on success).
 **
 **   SQLITE_OK         zTo names the same file
-**   SQLITE_NOTFOUND   there are no hard links here, or none between these two
+**   SQLITE_NOTFOUND   there are no hard links here, or none between these two,
+**                     or zFrom is nothing that prill would open
 **   SQLITE_CANTOPEN, SQLITE_READONLY_DIRECTORY, SQLITE_FULL, SQLITE_IOERR
 **                     it should have worked and did not (fileErrno())
 */
@@ -572,7 +611,7 @@ int prillFileLink(sqlite3_vfs *pVfs, const char *zFrom, const char *zTo){
   int (*xLink)(const char*, const char*) =
       (int(*)(const char*, const char*))fileSyscall(pVfs, "prill_link");
   if( xLink==0 && strncmp(pVfs->zName, "unix", 4)==0 ) xLink = link;
-  if( xLink==0 ) return SQLITE_NOTFOUND;
+  if( xLink==0 || fileForeign(zFrom)!=SQLITE_OK ) return SQLITE_NOTFOUND;
   if( xLink(zFrom, zTo)==0 ) return SQLITE_OK;
   switch( errno ){
     case EXDEV: case EPERM: case EMLINK: case ENOTSUP: case ENOSYS:

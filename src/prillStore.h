@@ -12,7 +12,7 @@
 ** of it that has been used; PrillTopic and PrillPart are its cached catalog.
 ** What is cached is always the committed state of the snapshot that had
 ** iDataVersion, except while bDirty says this transaction changed the
-** catalog: then it is what the transaction sees and is read anew.
+** catalog: then it is what the transaction sees at the stamp iCatalog.
 */
 typedef struct PrillStore PrillStore;
 typedef struct PrillTopic PrillTopic;

@@ -32,8 +32,9 @@
 ** nobody, this connection included, has committed anything.
 **
 **   I1  Caches are filled only from committed state, except the catalog while
-**       this transaction changed it (bDirty): that is read anew at each
-**       refresh, since a ROLLBACK TO is not always told to us.
+**       this transaction changed it (bDirty): then each refresh reads the state
+**       row, since a ROLLBACK TO is not always told to us, and the catalog anew
+**       when iCatalog is not the one it has.
 **   I2  iCatalog changes with every change of topics or partitions; iExtent with
 **       every change of an extent row.  A commit to the tail changes neither.
 **       They are random, not counts: a database restored under an open
@@ -517,7 +518,7 @@ static int storeLoad(PrillStore *p, int eTxn){
     p->iExtent = iExtent;
     p->bTail = 0;
   }
-  if( !p->bExists || p->bDirty || iCatalog!=p->iCatalog ){
+  if( !p->bExists || iCatalog!=p->iCatalog ){
     p->bExists = 1;
     prillPagesFree(p);                 /* a partition's number may be another's now */
     rc = prillCatalogLoad(p);

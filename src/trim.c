@@ -364,6 +364,20 @@ static int trimDurable(PrillStore *p, i64 iMax, int *pbYes){
   return rc;
 }
 
+/* Is a trash row's path one that prill writes: a partition's directory, or with
+** bFile a file in one?  A damaged row must not reach anything else. */
+static int trimIsPath(const char *z, int *pbFile){
+  size_t n = strspn(z, "0123456789abcdef");
+  *pbFile = 0;
+  if( n!=32 || z[n]!='-' ) return 0;
+  z += n+1;
+  n = strspn(z, "0123456789");
+  if( n==0 || z[n]==0 ) return n>0;
+  *pbFile = z[n]=='/';
+  z += n+1;
+  return *pbFile && strspn(z, "0123456789")==20 && strchr(z, '/')==0;
+}
+
 /* Unlink what the trash rows up to iMax name. */
 static int trimUnlink(PrillStore *p, i64 iMax){
   sqlite3_stmt *pStmt = 0;
@@ -373,13 +387,13 @@ static int trimUnlink(PrillStore *p, i64 iMax){
   prillFilesClose(p);
   while( rc==SQLITE_OK && p->zDir && sqlite3_step(pStmt)==SQLITE_ROW ){
     const char *zRel = (const char*)sqlite3_column_text(pStmt, 0);
+    int bFile = 0;
     char *z;
-    /* A damaged row must not reach outside the directory. */
-    if( zRel==0 || zRel[0]=='/' || strstr(zRel, "..") ) continue;
+    if( zRel==0 || !trimIsPath(zRel, &bFile) ) continue;
     z = sqlite3_mprintf("%s/%s", p->zDir, zRel);
     if( z==0 ){
       rc = SQLITE_NOMEM;
-    }else if( strchr(zRel, '/') ){
+    }else if( bFile ){
       rc = prillFileDelete(p->pVfs, z, 0);
     }else{
       rc = prillFileRmdir(p->pVfs, z);

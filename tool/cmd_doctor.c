@@ -280,6 +280,10 @@ static int doctorFile(Doctor *p, const char *zPath, int bDir){
   struct stat s;
   unsigned mWant = p->db.st_mode & 0666;
   if( stat(zPath, &s)!=0 ) return 1;
+  if( bDir!=(S_ISDIR(s.st_mode)!=0) ){
+    doctorSay(p, LEVEL_BAD, "permissions", "%s is %s directory; move it away", zPath, bDir ? "no" : "a");
+    return 0;
+  }
   if( bDir ) mWant |= (mWant & 0444)>>2;
   if( access(zPath, bDir ? R_OK|W_OK|X_OK : R_OK|W_OK)!=0 ){
     doctorSay(p, LEVEL_BAD, "permissions", "%s: %s; chmod or chown it", zPath, strerror(errno));
