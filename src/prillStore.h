@@ -792,6 +792,8 @@ void prillWaitFree(PrillConn*);
 ** Timeout: wait up to ms for locks in place of sqlite3_busy_timeout; 0: not at
 ** all.  The handler serves the connection until another takes its place. */
 int prillTurnTimeout(PrillConn*, int ms);
+/* The last prill_busy_timeout(), ms; 0 none. */
+int prillTurnAllowed(PrillConn*);
 /* How often it waited, and how many of its sleeps a turn ended. */
 void prillTurnCount(PrillConn*, i64 *pnWait, i64 *pnWoken);
 /* xCommit and xRollback: the lock is free.  1: somebody was woken, and

@@ -109,6 +109,10 @@ int prillTurnTimeout(PrillConn *pConn, int ms){
   return sqlite3_busy_handler(pConn->db, turnBusy, p);
 }
 
+int prillTurnAllowed(PrillConn *pConn){
+  return pConn->pTurn ? (int)(pConn->pTurn->usWait/1000) : 0;
+}
+
 void prillTurnCount(PrillConn *pConn, i64 *pnWait, i64 *pnWoken){
   *pnWait = pConn->pTurn ? pConn->pTurn->nWait : 0;
   *pnWoken = pConn->pTurn ? pConn->pTurn->nWoken : 0;

@@ -343,22 +343,51 @@ static int consumerResult(ConsumerVtab *p, int rc){
   return prillVtabError(&p->base, pTold, rc);
 }
 
+/* Look by a connection of the table's own, where there can be one. */
+static int consumerPeek(ConsumerVtab *p){
+  int rc = SQLITE_OK;
+  if( p->pPeek==0 ) rc = prillWaitStore(p->pStore, 0, &p->pPeek);
+  if( rc==SQLITE_OK ) p->pLook = p->pPeek;
+  return rc==SQLITE_CANTOPEN ? SQLITE_OK : rc;
+}
+
+/* A poll in autocommit has read, and then was to write: the caller's connection has a
+** snapshot until the SELECT ends, and somebody's COMMIT was in between, or his lock is
+** in the way, for which nobody waits who has a snapshot.  The table's own connection
+** has none: it waits its turn.  Not with a rollback journal, where a writer's COMMIT
+** would wait for the caller's snapshot in turn. */
+static int consumerElse(ConsumerVtab *p, int rcBusy){
+  sqlite3_stmt *pStmt = 0;
+  int bWal = 0, ms = prillTurnAllowed(p->pConn);
+  int rc = prillStorePrepare(p->pStore, &pStmt, "PRAGMA \"%w\".journal_mode");
+  if( rc==SQLITE_OK && sqlite3_step(pStmt)==SQLITE_ROW ){
+    const char *z = (const char*)sqlite3_column_text(pStmt, 0);
+    bWal = z && sqlite3_stricmp(z, "wal")==0;
+  }
+  sqlite3_finalize(pStmt);
+  if( rc==SQLITE_OK && bWal ) rc = consumerPeek(p);
+  if( rc==SQLITE_OK && p->pLook==p->pStore ) rc = rcBusy;
+  if( rc==SQLITE_OK && ms>0 ) rc = prillTurnTimeout(p->pPeek->pConn, ms);
+  return rc;
+}
+
 /* Poll, waiting up to ms for records. */
 static int consumerPoll(ConsumerVtab *p, i64 ms, i64 nMax){
   PrillPoll *pPoll = &p->pState->poll;
   PrillWait w;
+  int bMay = prillWaitMay(p->pConn);
   int rc = SQLITE_OK;
   p->pLook = p->pStore;
-  if( ms!=0 && prillWaitMay(p->pConn) ){
-    if( p->pPeek==0 ) rc = prillWaitStore(p->pStore, 0, &p->pPeek);
-    if( rc==SQLITE_OK ) p->pLook = p->pPeek;
-    if( rc==SQLITE_CANTOPEN ) rc = SQLITE_OK;
-  }
+  if( ms!=0 && bMay ) rc = consumerPeek(p);
   if( p->pLook==p->pStore ) ms = 0;
   prillWaitInit(&w, p->pConn, ms);
   while( rc==SQLITE_OK ){
     prillWaitSample(&w, p->pLook, prillPollWord(pPoll, p->pLook));
     rc = prillPollSet(pPoll, p->pLook, nMax);
+    if( (rc&0xff)==SQLITE_BUSY && bMay && p->pLook==p->pStore ){
+      rc = consumerElse(p, rc);
+      if( rc==SQLITE_OK ) continue;
+    }
     if( (rc&0xff)==SQLITE_BUSY && ms!=0 ) rc = SQLITE_OK;           /* another look follows */
     if( rc!=SQLITE_OK || pPoll->nGive>0 ) break;
     prillStoreLetGo(p->pLook);
