@@ -37,18 +37,20 @@ static void httpFree(HttpConn *p){
 
 static void httpOnClose(uv_handle_t *pHandle){
   HttpConn *p = (HttpConn*)pHandle->data;
+  p->bClosed = 1;
+  httpFree(p);
+}
+
+/* The client sees it at once, so its place is free at once. */
+static void httpClose(HttpConn *p){
   HttpConn **pp;
+  if( uv_is_closing((uv_handle_t*)&p->tcp) ) return;
   for(pp=(HttpConn**)&p->pLoop->pHttp; *pp && *pp!=p; pp=&(*pp)->pNext){}
   if( *pp ){
     *pp = p->pNext;
     p->pLoop->nHttp--;
   }
-  p->bClosed = 1;
-  httpFree(p);
-}
-
-static void httpClose(HttpConn *p){
-  if( !uv_is_closing((uv_handle_t*)&p->tcp) ) uv_close((uv_handle_t*)&p->tcp, httpOnClose);
+  uv_close((uv_handle_t*)&p->tcp, httpOnClose);
 }
 
 static void httpOnWrite(uv_write_t *pWrite, int status){
@@ -143,8 +145,9 @@ static void httpOnConnection(uv_stream_t *pServer, int status){
 }
 
 void prilldHttpTick(PrilldLoop *pLoop, i64 now){
-  HttpConn *p;
-  for(p=(HttpConn*)pLoop->pHttp; p; p=p->pNext){
+  HttpConn *p, *pNext;
+  for(p=(HttpConn*)pLoop->pHttp; p; p=pNext){
+    pNext = p->pNext;
     if( now>=p->iDue ) httpClose(p);
   }
 }
