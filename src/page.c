@@ -65,30 +65,58 @@ PrillPage *prillPageFind(PrillStore *pStore, int iPid, i64 iBase, i64 iGen, i64 
   return 0;
 }
 
+/* The length of the record at a, nLeft bytes from the end, with its length field;
+** 0 when it has none.  Most take a field of two bytes. */
+static inline i64 pageLength(const u8 *a, i64 nLeft, int *pnField){
+  i64 n;
+  *pnField = 2;
+  if( nLeft>=2 && a[0]>=0x80 && a[1]<0x80 && (a[0]&1)==0 ){
+    n = 2 + ((a[0]&0x7e)>>1 | (i64)a[1]<<6);
+    return n<=nLeft ? n : 0;
+  }
+  *pnField = prillVarintGet(a, a+nLeft, &n);
+  return *pnField && n>0 && n<=nLeft-*pnField ? n+*pnField : 0;
+}
+
 /* By their lengths alone: a lookup decodes the one record it wants. */
 i64 prillPageStart(PrillPage *p, int i){
-  const u8 *aRec = p->aRec;
-  const u8 *aEnd = aRec + p->nRec;
+  i64 nRec = p->nRec;
   u32 *aStart = p->aStart;
   int k = p->nStart;
-  const u8 *a = aRec + aStart[k];
+  i64 iAt = aStart[k];
   while( k<i ){
-    i64 nLen = aEnd-a;
-    u32 u = nLen>=2 ? (u32)a[0] | (u32)a[1]<<8 : 0;
-    int n = 2;
-    if( (u & 0x8081)==0x0080 && u>0xff ){           /* two bytes, 64 or more */
-      u = (u & 0x7e)>>1 | (u>>8)<<6;
-      if( u>nLen-2 ) break;
-      nLen = u;
-    }else{
-      n = prillVarintGet(a, aEnd, &nLen);
-      if( n==0 || nLen<1 || nLen>aEnd-a-n ) break;
-    }
-    a += n + nLen;
-    aStart[++k] = (u32)(a - aRec);
+    int nField;
+    i64 n = pageLength(p->aRec+iAt, nRec-iAt, &nField);
+    if( n==0 ) break;
+    iAt += n;
+    aStart[++k] = (u32)iAt;
   }
   p->nStart = PRILL_MAX(p->nStart, k);
   return k<i ? -1 : (i64)aStart[i];
+}
+
+int prillPageSince(PrillPage *p, i64 iTs){
+  i64 nRec = p->nRec;
+  int i;
+  if( p->b.mAttr & PRILL_ATTR_APPENDTIME ) return 0;
+  for(i=0; i<p->b.nRec; i++){
+    i64 iAt = p->aStart[i], dTs;
+    int nField;
+    i64 n = pageLength(p->aRec+iAt, nRec-iAt, &nField);
+    const u8 *a = p->aRec+iAt+nField+1;              /* behind the attributes */
+    const u8 *aEnd = p->aRec+iAt+n;
+    if( n==0 ) return 0;
+    if( aEnd-a>=2 && (a[0]&1)==0 && (a[0]<0x80 || a[1]<0x80) ){
+      dTs = (a[0]&0x7e)>>1;
+      if( a[0]>=0x80 ) dTs |= (i64)a[1]<<6;
+    }else if( a>=aEnd || prillVarintGet(a, aEnd, &dTs)==0 ){
+      return 0;
+    }
+    if( (i64)((u64)p->b.iBaseTs + (u64)dTs)>=iTs ) break;
+    p->aStart[i+1] = (u32)(iAt+n);
+  }
+  p->nStart = PRILL_MAX(p->nStart, i);
+  return i;
 }
 
 int prillPageCheck(PrillPage *p){

@@ -640,6 +640,9 @@ struct PrillPage {
 /* Where record i begins, in bytes from aRec; -1: the records before it are not
 ** what the header says. */
 i64 prillPageStart(PrillPage*, int i);
+/* The first record whose timestamp is at least iTs, found without decoding those before
+** it; the first of all when they are not what they should be. */
+int prillPageSince(PrillPage*, i64 iTs);
 /* 1 when all its records are well-formed and their offsets rise. */
 int prillPageCheck(PrillPage*);
 /* A batch whose checksum has held, and whether this is one: bytes of a segment never

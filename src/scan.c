@@ -232,6 +232,8 @@ static int scanEnter(PrillScan *p){
     if( pIndex ){
       int i = pSeg->iBase<p->r.iFrom ? prillIndexFind(pIndex, p->r.iFrom) : -1;
       int j = p->r.iTsFrom>PRILL_I64MIN ? prillIndexFindTs(pIndex, p->r.iTsFrom) : -1;
+      /* All of entry j's batch is earlier: the next one's, if there is none between. */
+      if( j>=0 && j+1<pIndex->n && pIndex->a[j+1].iOff==pIndex->a[j].iLast+1 ) j++;
       if( j>i ) i = j;
       if( i>=0 ){
         p->iPos = pIndex->a[i].iPos;
@@ -418,7 +420,8 @@ static int scanCodec(PrillScan *p, const PrillBatch *pB){
       z ? z : "?");
 }
 
-/* Use the page: begin at the first record wanted. */
+/* Use the page: begin at the first record wanted.  Those before it are passed over
+** unless what stands there shows that they are not what the header says. */
 static int scanUsePage(PrillScan *p){
   PrillPage *pPage = p->pPage;
   i64 k = p->r.iFrom - pPage->b.iBase, iAt;
@@ -426,13 +429,16 @@ static int scanUsePage(PrillScan *p){
   p->a = pPage->aRec;
   p->aEnd = pPage->aRec + pPage->nRec;
   p->nLeft = p->b.nRec;
-  if( !p->r.bDesc && k>0 && k<p->b.nRec && p->b.nRec==p->b.dLast+1 ){
+  if( p->r.bDesc || p->b.nRec!=p->b.dLast+1 ) return SQLITE_OK;
+  iAt = p->r.iTsFrom>p->b.iBaseTs ? prillPageSince(pPage, p->r.iTsFrom) : 0;
+  k = PRILL_MAX(k, iAt);
+  if( k>0 && k<p->b.nRec ){
     PrillRecord r;
     const u8 *a = p->a;
     iAt = prillPageStart(pPage, (int)k);
     if( iAt<0 ) return SQLITE_OK;
     a += iAt;
-    if( prillRecordDecode(a, p->aEnd, p->b.iBase, p->b.iBaseTs, &r)>0 && r.iOff==p->r.iFrom ){
+    if( prillRecordDecode(a, p->aEnd, p->b.iBase, p->b.iBaseTs, &r)>0 && r.iOff==p->b.iBase+k ){
       p->a = a;
       p->nLeft -= k;
     }
