@@ -640,14 +640,21 @@ int prillFileRmdir(sqlite3_vfs *pVfs, const char *zDir){
 /*
 ** The kernel's boot id: it changes with every boot, and so tells a store
 ** that what was not synced may be gone.  "unknown" where /proc does not say;
-** a store then cannot tell, and takes every process for the same boot.
+** a store then cannot tell, and takes every process for the same boot.  No
+** process lives through a boot: it is read once.
 */
 void prillFileBootId(char zOut[40]){
   static const char zPath[] = "/proc/sys/kernel/random/boot_id";
-  int fd;
+  static char zKernel[40];
+  static int eKernel;                     /* zKernel: 0 not yet, 1 being written, 2 good */
+  int fd, eNone = 0;
   ssize_t n = 0;
   if( zFileBoot[0] ){
     memcpy(zOut, zFileBoot, sizeof(zFileBoot));
+    return;
+  }
+  if( __atomic_load_n(&eKernel, __ATOMIC_ACQUIRE)==2 ){
+    memcpy(zOut, zKernel, sizeof(zKernel));
     return;
   }
   memset(zOut, 0, 40);
@@ -656,7 +663,12 @@ void prillFileBootId(char zOut[40]){
     n = read(fd, zOut, 36);
     if( close(fd) ) n = 0;
   }
-  if( n!=36 ) memcpy(zOut, "unknown", 8);
+  if( n!=36 ){
+    memcpy(zOut, "unknown", 8);
+  }else if( __atomic_compare_exchange_n(&eKernel, &eNone, 1, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED) ){
+    memcpy(zKernel, zOut, sizeof(zKernel));
+    __atomic_store_n(&eKernel, 2, __ATOMIC_RELEASE);
+  }
 }
 
 /* Pretend another boot id, cut at 39 characters; NULL or "": the kernel's. */
