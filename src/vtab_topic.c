@@ -948,21 +948,23 @@ static int topicFilter(
   return prillVtabError(pCur->pVtab, ((TopicVtab*)pCur->pVtab)->pConn, rc);
 }
 
-static int topicNext(sqlite3_vtab_cursor *pCur){
-  TopicCursor *c = (TopicCursor*)pCur;
-  int rc;
-  if( c->nRun>0 ){
-    c->nRun--;
-    c->rec.iOff++;
-    return SQLITE_OK;
-  }
-  rc = topicTry(c);
+/* The next record, from the scan. */
+static __attribute__((noinline)) int topicAdvance(TopicCursor *c){
+  int rc = topicTry(c);
   if( rc==SQLITE_ROW && c->bPlain ){
     if( c->plan.bOffsets && c->aMerge==0 ) c->nRun = prillScanRun(c->pScan);
     return SQLITE_OK;
   }
   rc = topicStep(c, rc);
-  return prillVtabError(pCur->pVtab, ((TopicVtab*)pCur->pVtab)->pConn, rc);
+  return prillVtabError(c->base.pVtab, ((TopicVtab*)c->base.pVtab)->pConn, rc);
+}
+
+static int topicNext(sqlite3_vtab_cursor *pCur){
+  TopicCursor *c = (TopicCursor*)pCur;
+  if( c->nRun<=0 ) return topicAdvance(c);
+  c->nRun--;
+  c->rec.iOff++;
+  return SQLITE_OK;
 }
 
 static int topicEof(sqlite3_vtab_cursor *pCur){
@@ -971,6 +973,10 @@ static int topicEof(sqlite3_vtab_cursor *pCur){
 
 static int topicColumn(sqlite3_vtab_cursor *pCur, sqlite3_context *pCtx, int iCol){
   TopicCursor *c = (TopicCursor*)pCur;
+  if( iCol==TOPIC_OFFSET ){
+    sqlite3_result_int64(pCtx, c->rec.iOff);
+    return SQLITE_OK;
+  }
   if( iCol>TOPIC_HEADERS ) iCol = prillPlanColumn(((TopicVtab*)pCur->pVtab)->pStore!=0, iCol);
   assert( !c->plan.bOffsets || iCol<=TOPIC_OFFSET || iCol==TOPIC_TOPIC || iCol==TOPIC_SCHEMA );
   if( iCol==TOPIC_SCHEMA ){
