@@ -33,6 +33,7 @@ static const char zWriteRemedy[] =
 
 #define WRITE_SPARE 16      /* writes whose memory is kept for the next transaction */
 #define WRITE_AHEAD 8       /* writes like this one that zero-filling provides for */
+#define WRITE_FILL 131072   /* least bytes of a write that is not zero-filled for */
 static const u8 writeZero[65536];
 
 /* R7: this file takes no more appends from this connection. */
@@ -480,16 +481,18 @@ static int writeSyncFile(PrillPart *p, PrillFile *pFile, i64 iBase, i64 iGen){
 }
 
 /* The write has reached the end of its segment's file: zero-fill what the next
-** ones will need, so that they need not change the file's length, which makes
-** a sync several times slower.  As much as the segment holds and as WRITE_AHEAD
-** such writes take, in one step of at most szZero; synced with the write.  No
-** space for it is no error: the file is cut back to what it must hold. */
+** ones will need, so that they need not change the file's length, which adds a
+** commit of the file system's journal to a sync.  As much as the segment holds and
+** as WRITE_AHEAD such writes take, in one step of at most szZero; synced with the
+** write.  Not for large writes: they wait for the disk to take their bytes, and
+** zeros would be as many again.  No space for it is no error: the file is cut back
+** to what it must hold. */
 static int writeFill(PrillWrite *w, PrillFile *pFile){
   const PrillWriteSeg *pSeg = &w->aSeg[w->nSeg-1];
   i64 nNew = pSeg->bNew ? w->x.nByte : w->x.nByte - w->pPart->x.nByte;
   i64 nSize = 0, iPos = w->x.nByte, nWant;
   int rc = SQLITE_OK;
-  if( pSeg->bSealed || w->pPart->pStore->eFlush!=PRILL_FLUSH_COMMIT || nNew<=0 ) return SQLITE_OK;
+  if( pSeg->bSealed || w->pPart->pStore->eFlush!=PRILL_FLUSH_COMMIT || nNew<=0 || nNew>=WRITE_FILL ) return SQLITE_OK;
   nWant = PRILL_MIN(iPos, PRILL_MIN(nNew*WRITE_AHEAD, prillLimit.szZero));
   nWant = PRILL_MIN(iPos + nWant, w->pTopic->cfg.szSegment);
   if( nWant<=iPos ) return SQLITE_OK;
