@@ -95,13 +95,14 @@ int prillBatchRecords(const u8 *a, const PrillBatch *p, PrillBuf *pOut,
 }
 
 int prillBatchVet(const u8 *a, i64 n, PrillBatch *p, PrillBuf *pOut, i64 *piMinTs, i64 *piMaxTs){
+  int bKeyed;
   int rc = prillBatchHeader(a, n, p);
   if( rc==SQLITE_OK && p->nByte!=n ) rc = PRILL_CORRUPT;
   if( rc==SQLITE_OK ) rc = prillBatchCheck(a, p);
-  return rc==SQLITE_OK ? prillBatchLook(a, p, pOut, piMinTs, piMaxTs) : rc;
+  return rc==SQLITE_OK ? prillBatchLook(a, p, pOut, piMinTs, piMaxTs, &bKeyed) : rc;
 }
 
-int prillBatchLook(const u8 *a, const PrillBatch *p, PrillBuf *pOut, i64 *piMinTs, i64 *piMaxTs){
+int prillBatchLook(const u8 *a, const PrillBatch *p, PrillBuf *pOut, i64 *piMinTs, i64 *piMaxTs, int *pbKeyed){
   const u8 *aRec, *aEnd;
   i64 nRec = 0, i;
   int rc;
@@ -112,6 +113,7 @@ int prillBatchLook(const u8 *a, const PrillBatch *p, PrillBuf *pOut, i64 *piMinT
   aEnd = aRec+nRec;
   *piMinTs = PRILL_I64MAX;
   *piMaxTs = PRILL_I64MIN;
+  *pbKeyed = 1;
   for(i=0; i<p->nRec; i++){
     PrillRecord r;
     i64 nByte = prillRecordDecode(aRec, aEnd, p->iBase, p->iBaseTs, &r);
@@ -119,6 +121,7 @@ int prillBatchLook(const u8 *a, const PrillBatch *p, PrillBuf *pOut, i64 *piMinT
     if( p->mAttr & PRILL_ATTR_APPENDTIME ) r.iTs = p->iMaxTs;
     if( r.iTs<*piMinTs ) *piMinTs = r.iTs;
     if( r.iTs>*piMaxTs ) *piMaxTs = r.iTs;
+    if( r.nKey<0 ) *pbKeyed = 0;
     aRec += nByte;
   }
   return aRec==aEnd ? SQLITE_OK : PRILL_CORRUPT;

@@ -271,8 +271,8 @@ int prillBatchCheck(const u8 *a, const PrillBatch *p);
 ** *piMinTs and *piMaxTs the least and greatest timestamp of the records.
 ** SQLITE_CORRUPT_VTAB when not; SQLITE_MISMATCH for a codec this build lacks. */
 int prillBatchVet(const u8 *a, i64 n, PrillBatch *p, PrillBuf *pOut, i64 *piMinTs, i64 *piMaxTs);
-/* The part of that which comes after header and CRC. */
-int prillBatchLook(const u8 *a, const PrillBatch *p, PrillBuf *pOut, i64 *piMinTs, i64 *piMaxTs);
+/* The part of that which comes after header and CRC.  *pbKeyed: all have keys. */
+int prillBatchLook(const u8 *a, const PrillBatch *p, PrillBuf *pOut, i64 *piMinTs, i64 *piMaxTs, int *pbKeyed);
 /* Set the greatest timestamp of a whole batch and, with bAppend, that it is the
 ** time of appending; the CRC follows. */
 void prillBatchStamp(u8 *a, PrillBatch *p, i64 iMaxTs, int bAppend);

@@ -1,21 +1,31 @@
 /*
 ** api_produce.c: Produce: record batches into partitions, as they were sent.
 **
-** The request is one job.  On the store thread, outside the transaction, each
-** batch is checked and vetted (CRC, records, offsets within); in it, appended
-** byte for byte but for what the leader sets, together with the note of its
-** producer's sequence; after the COMMIT, answered.
+** The request is one job.  Outside the transaction each batch is checked and
+** vetted (CRC, records, offsets within); in it, appended byte for byte but for what
+** the leader sets, together with the note of its producer's sequence; after the
+** COMMIT, answered.
 ** Partitions stand for themselves: one refused does not stop the others.
 **
 ** What the topic's settings ask of a batch (its codec, keys, times, sizes) is
 ** decided in the transaction, by the settings of its snapshot.  The costly part,
-** looking for keys and compressing anew, is done before by the settings this
-** connection last saw, and again only where they have changed since.
+** compressing anew, is done before by the settings the loop last saw, and again only
+** where they have changed since.
+**
+** UNPACKING.  A few bytes may unpack to hundreds of megabytes.  So a request with
+** compressed batches is vetted in the pool (bHeavy), where it delays none but its
+** own connection; all its batches together unpack to no more than PRODUCE_UNPACK, or
+** PRODUCE_RATIO times the request, and one batch more; and of one that unpacks to
+** more than PRODUCE_LOOK the transaction does not look which records are refused.
 **
 ** With acks=0 there is no answer; an error closes the connection, so that the
 ** client looks again.
 */
 #include "prilld.h"
+
+#define PRODUCE_UNPACK (256<<20)
+#define PRODUCE_RATIO 16
+#define PRODUCE_LOOK (1<<20)
 
 typedef struct ProducePart ProducePart;
 struct ProducePart {
@@ -27,8 +37,11 @@ struct ProducePart {
   PrillBuf made;                /* the batch in the topic's codec eMade, or empty */
   int eMade;
   PrillBatch bMade;
+  int eWant;                    /* codec that the topic wanted when last seen */
+  i64 mxWant;                   /* and its max.message.bytes */
+  i64 nUnpacked;                /* bytes its records unpack to */
   i16 iErr;
-  u8 bKeyed;                    /* all its records are known to have keys */
+  int bKeyed;                   /* all its records are known to have keys */
   u8 bLog;                      /* the log refused it: the answer has its start, as Kafka's does */
   const char *zErr;             /* static, or the job's arena's */
 };
@@ -47,6 +60,9 @@ static void produceRefuse(ProducePart *p, i16 iErr, const char *zErr){
 static void produceLogRefuse(ProducePart *p, i16 iErr, const char *zErr){
   produceRefuse(p, iErr, zErr);
   p->bLog = 1;
+}
+static void produceRefuseTime(ProducePart *p){
+  produceLogRefuse(p, KE_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
 }
 
 /* What a header may not say. */
@@ -102,7 +118,13 @@ static void produceVet(ProducePart *p, PrillBuf *pScratch, int iVer){
   }
   produceRules(p, iVer);
   if( p->iErr ) return;
-  rc = prillBatchLook(a, &p->b, pScratch, &p->iMinTs, &p->iMaxTs);
+  rc = prillBatchLook(a, &p->b, pScratch, &p->iMinTs, &p->iMaxTs, &p->bKeyed);
+  if( rc!=SQLITE_OK ){
+    p->nUnpacked = pScratch->nAlloc;              /* what it cost before it was found out */
+    prillBufFree(pScratch);
+  }else if( p->b.mAttr & PRILL_ATTR_CODEC ){
+    p->nUnpacked = pScratch->n;
+  }
   if( rc==SQLITE_MISMATCH ){
     produceRefuse(p, KE_UNSUPPORTED_COMPRESSION_TYPE, "this prilld was built without that codec");
   }else if( rc==SQLITE_NOMEM ){
@@ -132,25 +154,11 @@ static int produceRecords(ProducePart *p, PrillBuf *pScratch, int bUnpacked, con
   return prillBatchRecords(p->pIn->records.a, &p->b, pScratch, paRec, pnRec);
 }
 
-/* Have all its records keys? */
-static void produceKeys(ProducePart *p, PrillBuf *pScratch){
-  const u8 *aRec, *aEnd;
-  i64 nRec;
-  i32 i;
-  if( produceRecords(p, pScratch, 1, &aRec, &nRec)!=SQLITE_OK ) return;
-  for(i=0, aEnd=aRec+nRec; i<p->b.nRec; i++){
-    PrillRecord r;
-    aRec += prillRecordDecode(aRec, aEnd, 0, p->b.iBaseTs, &r);
-    if( r.nKey<0 ) return;
-  }
-  p->bKeyed = 1;
-}
-
 /* The batch in the topic's codec, where that is not the producer's.  1: it would be
 ** larger than max.message.bytes, and is not kept. */
-static int produceMake(ProducePart *p, const PrillConfig *pCfg, PrillBuf *pScratch, int bUnpacked){
+static int produceMake(ProducePart *p, int eTopic, i64 mxMessage, PrillBuf *pScratch, int bUnpacked){
   int eHas = p->b.mAttr & PRILL_ATTR_CODEC;
-  int eWant = pCfg->eCompress==PRILL_PRODUCER ? eHas : pCfg->eCompress;
+  int eWant = eTopic==PRILL_PRODUCER ? eHas : eTopic;
   const u8 *aRec;
   i64 nRec = 0;
   int rc;
@@ -158,32 +166,35 @@ static int produceMake(ProducePart *p, const PrillConfig *pCfg, PrillBuf *pScrat
     prillBufFree(&p->made);
     return 0;
   }
-  if( p->made.n && p->eMade==eWant ) return p->made.n>pCfg->szMessage;
+  if( p->made.n && p->eMade==eWant ) return p->made.n>mxMessage;
   rc = produceRecords(p, pScratch, bUnpacked, &aRec, &nRec);
   p->made.n = 0;
-  if( eWant==PRILL_NONE && nRec>pCfg->szMessage ) return 1;
+  if( eWant==PRILL_NONE && nRec>mxMessage ) return 1;
   p->bMade = p->b;
   prillBatchEncode(&rc, &p->made, &p->bMade, eWant, aRec, nRec);
   p->eMade = eWant;
   if( rc!=SQLITE_OK ){
     produceRefuse(p, KE_UNKNOWN_SERVER_ERROR, "the record batch cannot be compressed anew");
-  }else if( p->made.n>pCfg->szMessage ){
+  }else if( p->made.n>mxMessage ){
     prillBufFree(&p->made);
     return 1;
   }
   return 0;
 }
 
-static void producePrepare(PrilldJob *pJob, PrilldWriter *pW){
+static void producePrepare(PrilldJob *pJob){
   ProduceJob *p = (ProduceJob*)pJob;
+  i64 nUnpacked = 0, mx = PRILL_MAX(PRODUCE_RATIO*pJob->nByte, PRODUCE_UNPACK);
   int i;
   for(i=0; i<p->n; i++){
     ProducePart *pPart = &p->a[i];
-    PrillTopic *pTopic;
+    if( nUnpacked>mx ){
+      produceRefuse(pPart, KE_MESSAGE_TOO_LARGE, "the request's record batches unpack to more than it may bring");
+      continue;
+    }
     produceVet(pPart, &p->scratch, pJob->pReq->h.iVer);
-    if( pPart->iErr || (pTopic = produceTopic(pPart, pW))==0 ) continue;
-    if( pTopic->cfg.mCleanup & PRILL_COMPACT ) produceKeys(pPart, &p->scratch);
-    produceMake(pPart, &pTopic->cfg, &p->scratch, 1);
+    nUnpacked += pPart->nUnpacked;
+    if( pPart->iErr==0 ) produceMake(pPart, pPart->eWant, pPart->mxWant, &p->scratch, 1);
   }
   prillBufFree(&p->scratch);
 }
@@ -245,7 +256,7 @@ static void produceErrorText(ProducePart *p, WireArena *pArena){
   PrillBuf buf = {0, 0, 0};
   int i, n = p->pOut->nRecordErrors, rc = SQLITE_OK;
   if( p->iErr==KE_INVALID_TIMESTAMP ){
-    p->zErr = "One or more records have been rejected due to invalid timestamp";
+    produceRefuseTime(p);
     return;
   }
   prillBufPrintf(&rc, &buf, "One or more records have been rejected due to %d record errors in total, and only showing"
@@ -283,11 +294,15 @@ static void produceSuit(ProducePart *p, PrilldWriter *pW, const PrillTopic *pTop
     look.iTsFrom = produceMinus(now, pCfg->msBefore);
     look.iTsTo = produceMinus(now, -pCfg->msAfter);
   }
-  if( (look.bKey && !p->bKeyed) || p->iMinTs<look.iTsFrom || p->iMaxTs>look.iTsTo ){
+  if( look.bKey && !p->bKeyed && p->nUnpacked>PRODUCE_LOOK ){
+    produceLogRefuse(p, KE_INVALID_RECORD, "Compacted topic cannot accept message without key");
+  }else if( (p->iMinTs<look.iTsFrom || p->iMaxTs>look.iTsTo) && p->nUnpacked>PRODUCE_LOOK ){
+    produceRefuseTime(p);
+  }else if( (look.bKey && !p->bKeyed) || p->iMinTs<look.iTsFrom || p->iMaxTs>look.iTsTo ){
     produceErrors(p, &look, pArena, pScratch);
     if( p->iErr ) produceErrorText(p, pArena);
   }
-  if( p->iErr==0 && produceMake(p, pCfg, pScratch, 0) ){
+  if( p->iErr==0 && produceMake(p, pCfg->eCompress, pCfg->szMessage, pScratch, 0) ){
     produceRefuse(p, KE_MESSAGE_TOO_LARGE, "compressed anew, the record batch is larger than max.message.bytes");
   }
   nByte = p->made.n ? p->made.n : p->pIn->records.n;
@@ -340,7 +355,7 @@ static int produceAppend(ProducePart *p, PrilldWriter *pW, WireArena *pArena, Pr
     rc = prillProducerNote(pPart, p->b.iProducer, p->b.iProducerEpoch, p->b.iSeq, p->b.nRec, iOff);
   }
   if( rc==SQLITE_CONSTRAINT ){                  /* the clock went on */
-    produceLogRefuse(p, KE_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
+    produceRefuseTime(p);
     return SQLITE_OK;
   }
   if( rc!=SQLITE_OK ) return rc;
@@ -424,6 +439,17 @@ static ProduceJob *produceShape(PrilldReq *pReq){
   return p;
 }
 
+/* What its topic asked for when last seen.  1: the batch has to be unpacked, or
+** compressed. */
+static int produceSettings(PrilldReq *pReq, ProducePart *p){
+  const PrillTopic *pTopic = prilldViewTopic(&pReq->pD->view, p->topic.z, p->topic.n);
+  const WireBytes *pRec = &p->pIn->records;
+  int eHas = pRec->n>=PRILL_BATCH_HDR ? pRec->a[22] & PRILL_ATTR_CODEC : PRILL_NONE;
+  p->eWant = pTopic ? pTopic->cfg.eCompress : PRILL_PRODUCER;
+  p->mxWant = pTopic ? pTopic->cfg.szMessage : 0;
+  return eHas!=PRILL_NONE || p->eWant>PRILL_NONE;
+}
+
 void prilldApiProduce(PrilldReq *pReq){
   const WireProduceReq *pIn = (const WireProduceReq*)pReq->pIn;
   ProduceJob *p = produceShape(pReq);
@@ -432,6 +458,7 @@ void prilldApiProduce(PrilldReq *pReq){
   pReq->pD->stat.nProduceByte += pReq->nByte;
   p->job.pReq = pReq;
   p->job.nByte = pReq->nByte;
+  for(i=0; i<p->n; i++) p->job.bHeavy |= (u8)produceSettings(pReq, &p->a[i]);
   p->job.xPrepare = producePrepare;
   p->job.xRun = produceRun;
   p->job.xDone = produceDone;

@@ -449,7 +449,7 @@ static int connMay(const PrilldConn *p, int iKey){
   if( p->pFirst==0 ) return 1;
   if( iKey!=WIRE_PRODUCE || p->nReq>=pConf->nFlight || p->nHeld>=pConf->szConn ) return 0;
   for(pReq=p->pFirst; pReq; pReq=pReq->pNext){
-    if( pReq->h.iKey!=WIRE_PRODUCE ) return 0;
+    if( pReq->h.iKey!=WIRE_PRODUCE || pReq->bPreparing ) return 0;
   }
   return 1;
 }
@@ -530,6 +530,11 @@ static void connParse(PrilldConn *p){
   connHoldIn(p);
   if( !bStop && p->in.n>0 ) bStop = !connRoom(p);
   connRead(p, !bStop && !p->bMuted);
+}
+
+void prilldConnPrepared(PrilldReq *pReq){
+  pReq->bPreparing = 0;
+  if( pReq->pConn ) connParse(pReq->pConn);
 }
 
 void prilldConnResume(Prilld *pD){

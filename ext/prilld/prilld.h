@@ -1,10 +1,11 @@
 /*
 ** prilld.h: what the daemon's files share.
 **
-** Two threads.  The LOOP (loop.c, conn.c, and everything called from there:
+** Two threads, and a pool.  The LOOP (loop.c, conn.c, and everything called from there:
 ** dispatch, the API handlers, the view) owns all but the writer.  The STORE
 ** THREAD (store_thread.c) owns the writing connection; work goes to it as jobs
-** and comes back as jobs done.  Nothing else is shared.
+** and comes back as jobs done.  A job's heavy part goes to a thread of the POOL
+** first.  Nothing else is shared.
 **
 ** Only loop.c, conn.c, http.c, store_thread.c and main.c know libuv.  The rest does
 ** no I/O of its own: it is given requests, the time and jobs done, and gives
@@ -143,7 +144,8 @@ int prilldViewConnect(PrilldView*, const char *zDb);    /* the same, but nothing
 void prilldViewClose(PrilldView*);
 int prilldViewBegin(PrilldView*);
 void prilldViewEnd(PrilldView*);
-/* Between Begin and End; NULL: there is none. */
+/* Between Begin and End; or at any time as last seen, for its settings.  NULL: there
+** is none. */
 PrillTopic *prilldViewTopic(PrilldView*, const char *z, i64 n);
 PrillTopic *prilldViewUuid(PrilldView*, const u8 *aUuid);
 PrillPart *prilldViewPart(PrilldView*, const char *z, i64 n, i64 iPart);
@@ -152,21 +154,24 @@ void prilldUuidText(const u8 *a, char zOut[23]);
 /**************************************************************************
 ** store_thread.c: jobs.
 **
-** Prepare runs on the store thread outside any transaction (checksums,
-** compression): of the store it may see what the last transaction left cached;
-** run in the transaction that all waiting jobs share; done on the loop once that
-** has committed, or failed: then rc is not SQLITE_OK and zErr may say why.  Where
-** xRun fails and bSavepoint is set, what it did is taken back and the others go on.
+** Prepare runs outside any transaction, of its request's bytes alone (checksums,
+** compression): on the store thread, or with bHeavy in the pool, so that it delays
+** nobody else; the job waits its turn only after that, and its connection takes up
+** no other request meanwhile (bPreparing).  Run in the transaction that all waiting jobs
+** share; done on the loop once that has committed, or failed: then rc is not
+** SQLITE_OK and zErr may say why.  Where xRun fails and bSavepoint is set, what it
+** did is taken back and the others go on.
 */
 struct PrilldJob {
   PrilldJob *pNext;
-  void (*xPrepare)(PrilldJob*, PrilldWriter*);
+  void (*xPrepare)(PrilldJob*);
   int (*xRun)(PrilldJob*, PrilldWriter*);
   void (*xDone)(PrilldJob*);
   PrilldReq *pReq;
   void *pArg;
   i64 nByte;                /* what it brings, for the bound of one turn */
   u8 bSavepoint;
+  u8 bHeavy;
   int rc;
   char *zErr;               /* freed after xDone */
 };
@@ -253,6 +258,7 @@ struct PrilldReq {
   int nHead;
   u8 bParked;               /* a group has it until a rebalance is over */
   u8 bDone, bNoReply;
+  u8 bPreparing;            /* its job is in the pool */
   i32 nLook;                /* partitions to look at while it waits, */
   i64 iLook;                /* and the round in which it last was */
   u8 bWaiting;              /* on the list Prilld.pWait */
@@ -292,6 +298,7 @@ void prilldCommitted(Prilld*);
 
 /* conn.c, called by the above */
 void prilldConnReplied(PrilldReq*);
+void prilldConnPrepared(PrilldReq*);          /* no more bPreparing */
 void prilldConnClose(PrilldConn*);
 void prilldConnHold(PrilldReq*, i64 n);       /* the request holds n bytes of memory now */
 /* Bytes that may be made an answer of without harm to others. */

@@ -215,7 +215,7 @@ static void storeMain(void *pArg){
   while( (pList = storeTake(p))!=0 ){
     for(pJob=pList; pJob; pJob=pJob->pNext){
       p->w.stat.nJob++;
-      if( pJob->xPrepare ) pJob->xPrepare(pJob, &p->w);
+      if( pJob->xPrepare ) pJob->xPrepare(pJob);
     }
     storeTurn(p, pList);
     uv_mutex_lock(&p->mutex);
@@ -258,16 +258,62 @@ static void storeAsync(uv_async_t *pAsync){
   storeReport((StoreThread*)pAsync->data);
 }
 
-void prilldSubmit(Prilld *pD, PrilldJob *pJob){
-  StoreThread *p = (StoreThread*)pD->pStoreThread;
-  pJob->pNext = 0;
-  pJob->rc = SQLITE_OK;
-  pJob->zErr = 0;
+/**************************************************************************
+** Submitting.
+*/
+static void storePut(StoreThread *p, PrilldJob *pJob){
   uv_mutex_lock(&p->mutex);
   *p->ppIn = pJob;
   p->ppIn = &pJob->pNext;
   uv_cond_signal(&p->cond);
   uv_mutex_unlock(&p->mutex);
+}
+
+/* A job in the pool. */
+typedef struct StoreWork StoreWork;
+struct StoreWork {
+  uv_work_t uv;
+  StoreThread *p;
+  PrilldJob *pJob;
+};
+
+static void storeWork(uv_work_t *pWork){
+  PrilldJob *pJob = ((StoreWork*)pWork->data)->pJob;
+  pJob->xPrepare(pJob);
+}
+
+/* On the loop again.  At the end the store thread may be gone. */
+static void storeWorked(uv_work_t *pWork, int status){
+  StoreWork *pW = (StoreWork*)pWork->data;
+  PrilldJob *pJob = pW->pJob;
+  (void)status;
+  pJob->xPrepare = 0;
+  if( pW->p->bRunning ){
+    storePut(pW->p, pJob);
+    prilldLoopNow(pW->p->pD);
+    prilldConnPrepared(pJob->pReq);
+  }else{
+    pJob->rc = SQLITE_ABORT;
+    pJob->xDone(pJob);
+  }
+  sqlite3_free(pW);
+}
+
+void prilldSubmit(Prilld *pD, PrilldJob *pJob){
+  StoreThread *p = (StoreThread*)pD->pStoreThread;
+  StoreWork *pW = pJob->bHeavy ? (StoreWork*)sqlite3_malloc64(sizeof(*pW)) : 0;
+  pJob->pNext = 0;
+  pJob->rc = SQLITE_OK;
+  pJob->zErr = 0;
+  if( pW==0 ){
+    storePut(p, pJob);
+    return;
+  }
+  pW->uv.data = pW;
+  pW->p = p;
+  pW->pJob = pJob;
+  pJob->pReq->bPreparing = 1;
+  uv_queue_work(p->async.loop, &pW->uv, storeWork, storeWorked);
 }
 
 /* No other daemon may serve the store. */

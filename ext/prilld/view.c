@@ -92,6 +92,7 @@ int prilldViewBegin(PrilldView *p){
   if( rc!=SQLITE_OK ){
     prilldLog(PRILLD_LOG_ERROR, "cannot read %s: %s", p->pStore->zDb,
               p->pConn->zErr ? p->pConn->zErr : sqlite3_errstr(rc));
+    p->nHash = 0;                       /* what they point at may be gone */
     prilldViewEnd(p);
   }
   return rc;
