@@ -244,7 +244,7 @@ static int keyRunCount(const KeyMake *m){
 static int keyTrouble(const KeyMake *m, int rc, const char *zWhat){
   if( rc==SQLITE_OK || rc==SQLITE_NOMEM ) return rc;
   sqlite3_log(SQLITE_WARNING, "prill: segment %lld of topic %s partition %d: its key index cannot be %s (%s); lookups"
-              " by key read the log there", m->iBase, m->p->pTopic ? m->p->pTopic->zName : "?", m->p->iPart, zWhat,
+              " by key read the log there", m->iBase, prillPartTopicName(m->p), m->p->iPart, zWhat,
               sqlite3_errstr(rc));
   return PRILL_KEYRUN_BAD;
 }
@@ -447,27 +447,13 @@ int prillKeyFiles(PrillWrite *w, int bSync){
 int prillKeyPutRow(PrillPart *p, i64 iBase, i64 iGen, const PrillKeyRun *pRun){
   const i64 a[] = {p->iPid, iBase, iGen, pRun->iFirst, pRun->iNext, pRun->iFrom, pRun->iTo, pRun->iPage,
                    pRun->nPage, pRun->iSalt};
-  int i;
-  int rc = SQLITE_OK;
-  sqlite3_stmt *pStmt = prillStoreStmt(p->pStore, STMT_PUT_KEY, &rc);
-  if( rc!=SQLITE_OK ) return rc;
-  for(i=0; i<10; i++) sqlite3_bind_int64(pStmt, i+1, a[i]);
-  sqlite3_step(pStmt);
-  prillStoreDone(p->pStore, pStmt, &rc);
-  return rc;
+  return prillStoreSet(p->pStore, STMT_PUT_KEY, a, 10);
 }
 
 /* Forget runs of a segment that cover bytes past nByte. */
 int prillKeyDelRows(PrillPart *p, i64 iBase, i64 nByte){
-  int rc = SQLITE_OK;
-  sqlite3_stmt *pStmt = prillStoreStmt(p->pStore, STMT_DEL_KEY, &rc);
-  if( rc!=SQLITE_OK ) return rc;
-  sqlite3_bind_int64(pStmt, 1, p->iPid);
-  sqlite3_bind_int64(pStmt, 2, iBase);
-  sqlite3_bind_int64(pStmt, 3, nByte);
-  sqlite3_step(pStmt);
-  prillStoreDone(p->pStore, pStmt, &rc);
-  return rc;
+  const i64 a[] = {p->iPid, iBase, nByte};
+  return prillStoreSet(p->pStore, STMT_DEL_KEY, a, 3);
 }
 
 int prillKeyRows(PrillWrite *w, const PrillWriteSeg *pSeg){

@@ -241,9 +241,13 @@ void prillPartUnref(PrillPart *p){
   sqlite3_free(p);
 }
 
+const char *prillPartTopicName(const PrillPart *p){
+  return p->pTopic ? p->pTopic->zName : "?";
+}
+
 int prillPartBad(PrillPart *p, const char *zWhat){
   return prillError(p->pStore->pConn, PRILL_CORRUPT, "topic %s partition %d: its %s is damaged; restore"
-                    " the database from a backup", p->pTopic ? p->pTopic->zName : "?", p->iPart, zWhat);
+                    " the database from a backup", prillPartTopicName(p), p->iPart, zWhat);
 }
 
 /* Could these numbers have been written by us? */

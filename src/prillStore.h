@@ -291,6 +291,10 @@ int prillStoreTables(PrillStore*);
 sqlite3_stmt *prillStoreStmt(PrillStore*, int eStmt, int *pRc);
 /* Reset it; an error of its last step goes to *pRc with its text. */
 void prillStoreDone(PrillStore*, sqlite3_stmt*, int *pRc);
+/* Run one that gives no rows, with these numbers bound. */
+int prillStoreSet(PrillStore*, int eStmt, const i64 *a, int n);
+/* The VFS of a database: the default one where it has none yet. */
+sqlite3_vfs *prillStoreVfs(sqlite3*, const char *zSchema);
 /* Run SQL text in which every "%w" (with its quotes) stands for the schema;
 ** the rest is sqlite3_mprintf's.  Keeps last_insert_rowid. */
 int prillStoreExec(PrillStore*, const char *zFmt, ...);
@@ -376,6 +380,7 @@ void prillPartFileForget(PrillPart*, i64 iBase, i64 iGen);
 /* The file of a segment's key runs, open for reading, in the same way. */
 int prillPartKeyFile(PrillPart*, const PrillSeg*, PrillFile **pp);
 void prillPartFreeSegs(PrillPart*);             /* forget the cached list */
+const char *prillPartTopicName(const PrillPart*);   /* "?" when it has gone */
 int prillPartBad(PrillPart*, const char *zWhat);   /* SQLITE_CORRUPT, naming what is damaged */
 PrillPart *prillPartNew(PrillTopic*, int iPid, int iPart);   /* one reference */
 void prillPartUnref(PrillPart*);                             /* NULL is harmless */

@@ -416,8 +416,7 @@ static int scanCodec(PrillScan *p, const PrillBatch *pB){
   PrillPart *pPart = p->pPart;
   const char *z = prillCodecName(pB->mAttr&PRILL_ATTR_CODEC);
   return prillError(pPart->pStore->pConn, SQLITE_ERROR, "topic %s partition %d: a batch is compressed with"
-      " %s, which this build of prill cannot read", pPart->pTopic ? pPart->pTopic->zName : "?", pPart->iPart,
-      z ? z : "?");
+      " %s, which this build of prill cannot read", prillPartTopicName(pPart), pPart->iPart, z);
 }
 
 /* Use the page: begin at the first record wanted.  Those before it are passed over
@@ -549,11 +548,10 @@ static void scanVirtual(PrillScan *p, i64 iFrom, i64 iEnd){
 
 static int scanChunkBad(PrillScan *p, int rc){
   PrillPart *pPart = p->pPart;
-  const char *zTopic = pPart->pTopic ? pPart->pTopic->zName : "?";
   if( rc==SQLITE_NOMEM ) return rc;
   if( rc==SQLITE_MISMATCH ) return scanCodec(p, &p->b);
   return prillError(pPart->pStore->pConn, PRILL_CORRUPT, "topic %s partition %d: its tail is damaged;"
-      " restore the database from a backup", zTopic, pPart->iPart);
+      " restore the database from a backup", prillPartTopicName(pPart), pPart->iPart);
 }
 
 /* A batch of records in memory, those before iNext. */

@@ -296,6 +296,17 @@ void prillStoreDone(PrillStore *p, sqlite3_stmt *pStmt, int *pRc){
   if( *pRc==SQLITE_OK && rc!=SQLITE_OK ) *pRc = storeSqlError(p, rc);
 }
 
+int prillStoreSet(PrillStore *p, int eStmt, const i64 *a, int n){
+  int i;
+  int rc = SQLITE_OK;
+  sqlite3_stmt *pStmt = prillStoreStmt(p, eStmt, &rc);
+  if( pStmt==0 ) return rc;
+  for(i=0; i<n; i++) sqlite3_bind_int64(pStmt, i+1, a[i]);
+  sqlite3_step(pStmt);
+  prillStoreDone(p, pStmt, &rc);
+  return rc;
+}
+
 static void storeFinalize(PrillStore *p){
   int i;
   for(i=0; i<STMT_N; i++){
@@ -309,16 +320,20 @@ static void storeFinalize(PrillStore *p){
 ** Get and put.
 */
 
+sqlite3_vfs *prillStoreVfs(sqlite3 *db, const char *zSchema){
+  sqlite3_vfs *pVfs = 0;
+  (void)sqlite3_file_control(db, zSchema, SQLITE_FCNTL_VFS_POINTER, &pVfs);
+  return pVfs ? pVfs : sqlite3_vfs_find(0);
+}
+
 /* The log directory's path: the database's, with "-log".  A database without
 ** a name, or whose VFS is no file system, has none. */
 static int storePaths(PrillStore *p){
   sqlite3 *db = p->pConn->db;
   const char *zDb = sqlite3_db_filename(db, p->zSchema);
-  int rc;
   p->zDb = sqlite3_mprintf("%s", zDb ? zDb : "");
   if( p->zDb==0 ) return SQLITE_NOMEM;
-  rc = sqlite3_file_control(db, p->zSchema, SQLITE_FCNTL_VFS_POINTER, &p->pVfs);
-  if( rc!=SQLITE_OK || p->pVfs==0 ) p->pVfs = sqlite3_vfs_find(0);
+  p->pVfs = prillStoreVfs(db, p->zSchema);
   if( p->zDb[0] && strcmp(p->pVfs->zName, "memdb")!=0 ){
     p->zDir = sqlite3_mprintf("%s-log", p->zDb);
     if( p->zDir==0 ) return SQLITE_NOMEM;

@@ -47,8 +47,8 @@ int prillTrimLogStart(PrillPart *pPart, i64 iOff){
   if( rc!=SQLITE_OK ) return rc;
   if( iOff<pPart->x.iLogStart || iOff>prillPartEnd(pPart) ){
     return prillError(p->pConn, SQLITE_CONSTRAINT, "topic %s partition %d: log_start_offset=%lld is out of"
-        " range; it may be raised, from %lld to at most %lld", pPart->pTopic ? pPart->pTopic->zName : "?",
-        pPart->iPart, iOff, pPart->x.iLogStart, prillPartEnd(pPart));
+        " range; it may be raised, from %lld to at most %lld", prillPartTopicName(pPart), pPart->iPart,
+        iOff, pPart->x.iLogStart, prillPartEnd(pPart));
   }
   rc = prillStoreExec(p, "UPDATE \"%w\".prill_store_part SET log_start=%lld WHERE pid=%d", iOff, pPart->iPid);
   if( rc==SQLITE_OK ) rc = prillStoreCatalogChanged(p);

@@ -99,9 +99,7 @@ int prillTurnTimeout(PrillConn *pConn, int ms){
     if( p==0 ) return SQLITE_NOMEM;
     memset(p, 0, sizeof(*p));
     p->pConn = pConn;
-    if( sqlite3_file_control(pConn->db, "main", SQLITE_FCNTL_VFS_POINTER, &p->pVfs)!=SQLITE_OK || p->pVfs==0 ){
-      p->pVfs = sqlite3_vfs_find(0);
-    }
+    p->pVfs = prillStoreVfs(pConn->db, "main");
     p->pWake = prillWakeGet(pConn, p->pVfs, sqlite3_db_filename(pConn->db, "main"));
     pConn->pTurn = p;
   }

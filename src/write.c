@@ -582,20 +582,14 @@ int prillWriteAhead(PrillPart *p, i64 *pnBudget, int *pbSynced){
 static int writePartRow(PrillWrite *w){
   PrillExtent after;
   const PrillExtent *x = &after;
-  const i64 *const a[] = {
-    &x->iSegEnd, &x->iBase, &x->iGen, &x->nByte, &x->nSynced, &x->nRec, &x->iFirstTs,
-    &x->iMaxTs, &x->iMaxTsOff, &x->iMinTs, &x->nAllByte, &x->nAllRec, &x->iSegVer, &x->iEpoch
-  };
-  int i;
-  int rc = SQLITE_OK;
-  sqlite3_stmt *pStmt = prillStoreStmt(w->pPart->pStore, STMT_PUT_PART, &rc);
-  if( rc!=SQLITE_OK ) return rc;
   prillTrimExtent(w, &after);
-  sqlite3_bind_int64(pStmt, 1, w->pPart->iPid);
-  for(i=0; i<14; i++) sqlite3_bind_int64(pStmt, i+2, *a[i]);
-  sqlite3_step(pStmt);
-  prillStoreDone(w->pPart->pStore, pStmt, &rc);
-  return rc;
+  {
+    const i64 a[] = {
+      w->pPart->iPid, x->iSegEnd, x->iBase, x->iGen, x->nByte, x->nSynced, x->nRec, x->iFirstTs,
+      x->iMaxTs, x->iMaxTsOff, x->iMinTs, x->nAllByte, x->nAllRec, x->iSegVer, x->iEpoch
+    };
+    return prillStoreSet(w->pPart->pStore, STMT_PUT_PART, a, 15);
+  }
 }
 
 static int writeSegRow(PrillWrite *w, const PrillWriteSeg *pSeg){
@@ -671,22 +665,12 @@ static int writeGapKeys(PrillWrite *w){
 /* Note what a power cut took, and drop the segment's index entries: some of
 ** them point past its end. */
 static int writeGapRow(PrillWrite *w){
-  PrillStore *pStore = w->pPart->pStore;
-  int rc = SQLITE_OK;
-  sqlite3_stmt *pStmt = prillStoreStmt(pStore, STMT_PUT_GAP, &rc);
-  if( rc!=SQLITE_OK ) return rc;
-  sqlite3_bind_int64(pStmt, 1, w->pPart->iPid);
-  sqlite3_bind_int64(pStmt, 2, w->iGapFirst);
-  sqlite3_bind_int64(pStmt, 3, w->iGapLast);
-  sqlite3_bind_int64(pStmt, 4, prillNow(pStore->pVfs));
-  sqlite3_step(pStmt);
-  prillStoreDone(pStore, pStmt, &rc);
-  pStmt = prillStoreStmt(pStore, STMT_DEL_INDEX, &rc);
-  if( rc!=SQLITE_OK ) return rc;
-  sqlite3_bind_int64(pStmt, 1, w->pPart->iPid);
-  sqlite3_bind_int64(pStmt, 2, w->pPart->x.iBase);
-  sqlite3_step(pStmt);
-  prillStoreDone(pStore, pStmt, &rc);
+  PrillPart *p = w->pPart;
+  PrillStore *pStore = p->pStore;
+  const i64 aGap[] = {p->iPid, w->iGapFirst, w->iGapLast, prillNow(pStore->pVfs)};
+  const i64 aIndex[] = {p->iPid, p->x.iBase};
+  int rc = prillStoreSet(pStore, STMT_PUT_GAP, aGap, 4);
+  if( rc==SQLITE_OK ) rc = prillStoreSet(pStore, STMT_DEL_INDEX, aIndex, 2);
   if( rc==SQLITE_OK ) rc = writeGapKeys(w);
   return rc;
 }
