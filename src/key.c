@@ -389,8 +389,8 @@ int prillKeySeal(PrillPart *p, i64 iBase, i64 iGen, i64 nByte, const PrillSeg *p
   KeyMake m;
   int iBad = -1;
   int rc = keyMakeBegin(&m, p, iBase, iGen, pOld);
-  memset(pRun, 0, sizeof(*pRun));
   do{
+    memset(pRun, 0, sizeof(*pRun));
     if( iBad>=0 ) m.runs.n = iBad*(i64)sizeof(PrillKeyRun);      /* again, without it and what follows */
     if( rc==SQLITE_OK || rc==PRILL_KEYRUN_BAD ) rc = keyMakeRuns(&m, nByte, nMax, 1);
     iBad = -1;
