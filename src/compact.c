@@ -664,7 +664,7 @@ static int compactStands(CompactJob *j, PrillPart *p, int *pbYes){
   if( rc==SQLITE_OK ) rc = prillPartSegs(p);
   for(*pbYes=1; rc==SQLITE_OK && i<j->nIn && *pbYes; i++){
     while( k<p->nSeg && p->aSeg[k].iBase<j->aIn[i].iBase ) k++;
-    *pbYes = k<p->nSeg && p->aSeg[k].iBase==j->aIn[i].iBase && p->aSeg[k].iGen==j->aIn[i].iGen;
+    *pbYes = k<p->nSeg && prillPartSame(p->aSeg[k].iBase, p->aSeg[k].iGen, j->aIn[i].iBase, j->aIn[i].iGen);
   }
   return rc;
 }

@@ -188,7 +188,7 @@ int prillKeyPend(PrillPart *p, i64 iFrom, i64 iFirst, const u64 **pa, i64 *pn){
   PrillKeyPend *pPend = p->pPend;
   int rc = SQLITE_OK;
   if( p->x.nByte-iFrom>2*prillLimit.szKeyRun ) return PRILL_KEYRUN_BAD;
-  if( pPend && (pPend->iBase!=p->x.iBase || pPend->iGen!=p->x.iGen || pPend->iEpoch!=p->x.iEpoch
+  if( pPend && (!prillPartSame(pPend->iBase, pPend->iGen, p->x.iBase, p->x.iGen) || pPend->iEpoch!=p->x.iEpoch
    || pPend->iFrom!=iFrom || pPend->iTo>p->x.nByte) ){
     prillKeyPendFree(p);
     pPend = 0;

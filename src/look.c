@@ -88,7 +88,7 @@ static int lookEnterSeg(PrillLook *p){
   p->iBase = s.iBase;
   p->iRestEnd = s.iEnd;
   for(i=pPart->iSegSeen==pPart->x.iSegVer ? pPart->nSeg-1 : -1; i>=0; i--){
-    if( pPart->aSeg[i].iBase==p->iBase && pPart->aSeg[i].iGen==s.iGen ) break;
+    if( prillPartSame(pPart->aSeg[i].iBase, pPart->aSeg[i].iGen, s.iBase, s.iGen) ) break;
   }
   p->bMem = 0;
   if( i>=0 ){
@@ -130,7 +130,7 @@ static int lookEnterRun(PrillLook *p, const PrillKeyRun *pRun){
 /* The entries of the rest of the active segment, unless it is no longer that. */
 static int lookMem(PrillLook *p, const u64 **pa, i64 *pn){
   const PrillExtent *x = &p->pPart->x;
-  if( x->iBase!=p->seg.iBase || x->iGen!=p->seg.iGen ) return PRILL_KEYRUN_BAD;
+  if( !prillPartSame(x->iBase, x->iGen, p->seg.iBase, p->seg.iGen) ) return PRILL_KEYRUN_BAD;
   return prillKeyPend(p->pPart, p->iRestFrom, p->iRestFirst, pa, pn);
 }
 

@@ -241,6 +241,10 @@ void prillPartUnref(PrillPart *p){
   sqlite3_free(p);
 }
 
+int prillPartSame(i64 iBase1, i64 iGen1, i64 iBase2, i64 iGen2){
+  return iBase1==iBase2 && iGen1==iGen2;
+}
+
 const char *prillPartTopicName(const PrillPart *p){
   return p->pTopic ? p->pTopic->zName : "?";
 }
@@ -317,7 +321,7 @@ static int partReadSeg(PrillPart *p, sqlite3_stmt *pStmt, PrillSeg *pSeg, i64 iP
   }
   if( pSeg->iEnd>PART_MX_OFF || pSeg->nByte>PART_MX_BYTE || pSeg->nRec<0 || pSeg->nRec>PART_MX_BYTE
    || pSeg->iBase<iPrevEnd || pSeg->iGen<0 || pSeg->iEnd<pSeg->iBase || pSeg->nByte<0
-   || (!pSeg->bSealed && (pSeg->iBase!=p->x.iBase || pSeg->iGen!=p->x.iGen)) ){
+   || (!pSeg->bSealed && !prillPartSame(pSeg->iBase, pSeg->iGen, p->x.iBase, p->x.iGen)) ){
     return prillPartBad(p, "segment list");
   }
   return SQLITE_OK;

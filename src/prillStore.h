@@ -380,6 +380,7 @@ void prillPartFileForget(PrillPart*, i64 iBase, i64 iGen);
 /* The file of a segment's key runs, open for reading, in the same way. */
 int prillPartKeyFile(PrillPart*, const PrillSeg*, PrillFile **pp);
 void prillPartFreeSegs(PrillPart*);             /* forget the cached list */
+int prillPartSame(i64 iBase1, i64 iGen1, i64 iBase2, i64 iGen2);   /* one generation of one segment? */
 const char *prillPartTopicName(const PrillPart*);   /* "?" when it has gone */
 int prillPartBad(PrillPart*, const char *zWhat);   /* SQLITE_CORRUPT, naming what is damaged */
 PrillPart *prillPartNew(PrillTopic*, int iPid, int iPart);   /* one reference */

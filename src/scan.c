@@ -202,7 +202,7 @@ static PrillIndex *scanIndex(int *pRc, PrillScan *p, const ScanSeg *pSeg){
   int i;
   if( *pRc!=SQLITE_OK || pPart->iSegSeen!=pPart->x.iSegVer ) return 0;
   for(i=pPart->nSeg-1; i>=0; i--){
-    if( pPart->aSeg[i].iBase==pSeg->iBase && pPart->aSeg[i].iGen==pSeg->iGen ){
+    if( prillPartSame(pPart->aSeg[i].iBase, pPart->aSeg[i].iGen, pSeg->iBase, pSeg->iGen) ){
       *pRc = prillPartIndex(pPart, i);
       return *pRc==SQLITE_OK ? &pPart->aSeg[i].index : 0;
     }
@@ -452,7 +452,7 @@ static PrillSeg *scanListed(PrillScan *p){
   int i = p->iSeg==p->iListSeg ? p->iListed : pPart->nSeg-1;
   if( pPart->iSegSeen!=pPart->x.iSegVer || p->bStream ) return 0;
   for(; i>=0; i--){
-    if( i<pPart->nSeg && pPart->aSeg[i].iBase==pSeg->iBase && pPart->aSeg[i].iGen==pSeg->iGen ){
+    if( i<pPart->nSeg && prillPartSame(pPart->aSeg[i].iBase, pPart->aSeg[i].iGen, pSeg->iBase, pSeg->iGen) ){
       p->iListSeg = p->iSeg;
       p->iListed = i;
       return &pPart->aSeg[i];

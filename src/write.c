@@ -64,6 +64,13 @@ static PrillWriteSeg *writePushSeg(PrillWrite *w, i64 iBase, i64 iGen, int bNew)
   return pSeg;
 }
 
+/* Do bytes of a part taken back, which are ours, lie above the segment's end? */
+static int writeOwn(const PrillWrite *w){
+  const PrillPart *p = w->pPart;
+  return prillPartSame(p->iOwnBase, p->iOwnGen, w->x.iBase, w->x.iGen) && p->iOwnFrom<=w->x.nByte
+      && p->iOwnTo>w->x.nByte;
+}
+
 /* Is what lies above the committed end ours to overwrite (I2)?  Sets bRoll
 ** when not. */
 static int writeLook(PrillWrite *w){
@@ -73,7 +80,7 @@ static int writeLook(PrillWrite *w){
   i64 nSize = 0;
   size_t i;
   int rc;
-  if( p->iBadBase==w->x.iBase && p->iBadGen==w->x.iGen ){
+  if( prillPartSame(p->iBadBase, p->iBadGen, w->x.iBase, w->x.iGen) ){
     w->bRoll = 1;
     return SQLITE_OK;
   }
@@ -87,14 +94,9 @@ static int writeLook(PrillWrite *w){
     return prillPartFileError(p, PRILL_CORRUPT, w->x.iBase, w->x.iGen, "log",
         "is shorter than its committed records; restore the store from a backup");
   }
-  if( p->pStore->eFlush==PRILL_FLUSH_OS && p->iOwnBase==w->x.iBase && p->iOwnGen==w->x.iGen
-   && p->iOwnFrom<=w->x.nByte && p->iOwnTo>w->x.nByte ){
-    w->bRoll = 1;                                                        /* I7 */
-    return rc;
-  }
-  if( rc==SQLITE_OK && nSize>w->x.nByte
-   && !(p->iOwnBase==w->x.iBase && p->iOwnGen==w->x.iGen && p->iOwnFrom<=w->x.nByte
-        && p->iOwnTo>w->x.nByte) ){
+  if( writeOwn(w) ){
+    if( p->pStore->eFlush==PRILL_FLUSH_OS ) w->bRoll = 1;               /* I7 */
+  }else if( rc==SQLITE_OK && nSize>w->x.nByte ){
     rc = prillFileRead(pFile, a, 64, w->x.nByte);
     if( rc==SQLITE_IOERR_SHORT_READ ) rc = SQLITE_OK;
     for(i=0; rc==SQLITE_OK && i<sizeof(a); i++){
@@ -112,7 +114,7 @@ static int writeOut(PrillWrite *w, const u8 *a, i64 n){
   int rc = prillPartFileOpen(p, w->x.iBase, w->x.iGen, PRILL_OPEN_WRITE, &pFile);
   if( rc==SQLITE_OK ) rc = prillFileWrite(pFile, a, n, w->iBufPos);
   if( rc!=SQLITE_OK ) return writeFailed(w, rc, w->x.iBase, w->x.iGen, "log");
-  if( p->iOwnBase!=w->x.iBase || p->iOwnGen!=w->x.iGen ){
+  if( !prillPartSame(p->iOwnBase, p->iOwnGen, w->x.iBase, w->x.iGen) ){
     p->iOwnBase = w->x.iBase;
     p->iOwnGen = w->x.iGen;
     p->iOwnFrom = w->iBufPos;
@@ -427,8 +429,7 @@ int prillWriteFiles(PrillWrite *w){
     if( w->aSeg[i].bSealed ) rc = writeSeal(w, &w->aSeg[i], eLevel>0);
   }
   if( rc==SQLITE_OK ) rc = prillKeyFiles(w, eLevel>0);
-  if( rc==SQLITE_OK && p->iOwnBase==w->x.iBase && p->iOwnGen==w->x.iGen
-   && p->iOwnFrom<=w->x.nByte && p->iOwnTo>w->x.nByte ){
+  if( rc==SQLITE_OK && writeOwn(w) ){
     /* Bytes of a part taken back lie above the end: blank their beginning so
     ** that other connections may append here too. */
     PrillFile *pFile;
@@ -474,7 +475,7 @@ static int writeAgain(PrillPart *p, PrillFile *pFile){
 /* Sync the file, open for writing, of segment (iBase, iGen). */
 static int writeSyncFile(PrillPart *p, PrillFile *pFile, i64 iBase, i64 iGen){
   int rc = SQLITE_OK;
-  if( p->iBadBase==iBase && p->iBadGen==iGen && p->x.iBase==iBase && p->x.iGen==iGen ){
+  if( prillPartSame(p->iBadBase, p->iBadGen, iBase, iGen) && prillPartSame(p->x.iBase, p->x.iGen, iBase, iGen) ){
     rc = writeAgain(p, pFile);
   }
   return rc==SQLITE_OK ? prillFileSync(pFile) : rc;
@@ -707,7 +708,7 @@ void prillWriteRewind(PrillWrite *w, const PrillRun *pRun){
     w->aSeg[w->nSeg-1].index.n = pRun->nIndexBefore;
   }
   w->pPart->pStore->pStage->nByte -= w->buf.n;
-  if( pX->iBase==w->x.iBase && pX->iGen==w->x.iGen && pX->nByte>=w->iBufPos ){
+  if( prillPartSame(pX->iBase, pX->iGen, w->x.iBase, w->x.iGen) && pX->nByte>=w->iBufPos ){
     w->buf.n = pX->nByte - w->iBufPos;
   }else{
     w->buf.n = 0;
@@ -771,7 +772,9 @@ void prillWriteCut(PrillWrite *w){
     i64 nKeep = pSeg->bNew ? 0 : p->x.nByte;
     i64 nSize = 0;
     PrillFile *pFile;
-    if( !pSeg->bNew && (pSeg->iBase!=p->x.iBase || pSeg->iGen!=p->x.iGen || w->bRoll || pSeg->bUncut) ) continue;
+    if( !pSeg->bNew && (!prillPartSame(pSeg->iBase, pSeg->iGen, p->x.iBase, p->x.iGen) || w->bRoll || pSeg->bUncut) ){
+      continue;
+    }
     if( prillPartFileOpen(p, pSeg->iBase, pSeg->iGen, PRILL_OPEN_WRITE, &pFile)!=SQLITE_OK ) continue;
     if( prillFileSize(pFile, &nSize)==SQLITE_OK && nSize>nKeep ) (void)prillFileTruncate(pFile, nKeep);
   }
