@@ -377,8 +377,12 @@ static int captureMake(Capture *c, const char *zTable, int bInbox){
 /* The same in a transaction, or a savepoint of the caller's (I1). */
 static int captureTransaction(Capture *c, const char *zTable, int bInbox){
   PrillUndo undo;
-  int rc = prillUndoBegin(c->pStore, &undo, !sqlite3_get_autocommit(c->pStore->pConn->db));
-  return rc==SQLITE_OK ? prillUndoEnd(c->pStore, &undo, captureMake(c, zTable, bInbox)) : rc;
+  int bSave = !sqlite3_get_autocommit(c->pStore->pConn->db);
+  int rc = prillUndoBegin(c->pStore, &undo, bSave);
+  if( rc!=SQLITE_OK ) return rc;
+  if( bSave ) rc = prillUndoHold(c->pStore, &undo);
+  if( rc==SQLITE_OK ) rc = captureMake(c, zTable, bInbox);
+  return prillUndoEnd(c->pStore, &undo, rc);
 }
 
 /* Argument i as text; *pRc when memory is out. */

@@ -308,6 +308,7 @@ struct PrillUndo {
   sqlite3_stmt *pHold;    /* reads while the transaction is open */
 };
 int prillUndoBegin(PrillStore*, PrillUndo*, int bSave);
+int prillUndoHold(PrillStore*, PrillUndo*);
 int prillUndoEnd(PrillStore*, PrillUndo*, int rc);
 /* Prepare SQL in the same manner; the caller finalizes. */
 int prillStorePrepare(PrillStore*, sqlite3_stmt**, const char *zFmt, ...);

@@ -552,9 +552,18 @@ static void storeUndoFree(PrillUndo *u){
 
 /* What takes it back are statements made beforehand: once memory is out inside a running
 ** statement, SQLite prepares none until that has ended, and "SELECT f()" that
-** ends so does not roll back by itself.  It may run none either; but it ends
-** those that run, and one that reads, ended so, takes the transaction with it.
-** Hence pHold, where the transaction is ours. */
+** ends so does not roll back by itself.  It may run none either, nor one that a
+** CREATE in the step has made stale; but it ends those that run, and one that
+** reads, ended so, takes the transaction with it, the caller's too: SQLite itself
+** does so where memory is out.  Hence pHold, where the transaction is ours or the
+** step changes the schema.  It reads: in a savepoint it is for who may do so. */
+int prillUndoHold(PrillStore *p, PrillUndo *u){
+  int rc = prillStorePrepare(p, &u->pHold, p->bExists ? "SELECT 1 FROM \"%w\".prill_store_state"
+                                                      : "SELECT 1 FROM \"%w\".sqlite_master");
+  if( rc==SQLITE_OK && sqlite3_step(u->pHold)!=SQLITE_ROW ) rc = sqlite3_reset(u->pHold);
+  return rc;
+}
+
 int prillUndoBegin(PrillStore *p, PrillUndo *u, int bSave){
   sqlite3 *db = p->pConn->db;
   int rc;
@@ -563,14 +572,11 @@ int prillUndoBegin(PrillStore *p, PrillUndo *u, int bSave){
   rc = sqlite3_prepare_v2(db, bSave ? "ROLLBACK TO prill_step" : "ROLLBACK", -1, &u->pBack, 0);
   if( rc==SQLITE_OK && bSave ) rc = sqlite3_prepare_v2(db, "RELEASE prill_step", -1, &u->pRelease, 0);
   if( rc!=SQLITE_OK ) rc = storeSqlError(p, rc);
-  if( rc==SQLITE_OK && !bSave && p->bExists ){
-    rc = prillStorePrepare(p, &u->pHold, "SELECT 1 FROM \"%w\".prill_store_state");
-  }
   if( rc==SQLITE_OK ) rc = prillStoreExec(p, bSave ? "SAVEPOINT prill_step" : "BEGIN IMMEDIATE");
   if( rc!=SQLITE_OK ){
     storeUndoFree(u);
-  }else if( u->pHold && sqlite3_step(u->pHold)!=SQLITE_ROW ){
-    rc = sqlite3_reset(u->pHold);
+  }else if( !bSave ){
+    rc = prillUndoHold(p, u);
     if( rc!=SQLITE_OK ) rc = prillUndoEnd(p, u, rc);
   }
   return rc;
@@ -578,11 +584,11 @@ int prillUndoBegin(PrillStore *p, PrillUndo *u, int bSave){
 
 int prillUndoEnd(PrillStore *p, PrillUndo *u, int rc){
   if( rc==SQLITE_OK ) rc = prillStoreExec(p, u->bSave ? "RELEASE prill_step" : "COMMIT");
-  if( rc!=SQLITE_OK ) sqlite3_reset(u->pHold);
   if( rc!=SQLITE_OK && !sqlite3_get_autocommit(p->pConn->db) ){
     (void)sqlite3_step(u->pBack);
     if( u->pRelease ) (void)sqlite3_step(u->pRelease);
   }
+  if( rc!=SQLITE_OK ) sqlite3_reset(u->pHold);
   storeUndoFree(u);
   return rc;
 }
