@@ -4,10 +4,12 @@
 ** Row 14.  Polls of 500 records, each committed with what it did, against a scan of
 ** the same records in pieces of 500.  At FULL the scan pays one fdatasync a piece.
 **
-** Row 17.  A group of 100 members and 1,000 partitions; one joins, one leaves.  A
-** partition pauses from the poll at which its owner lets it go to the poll at which
-** another takes it; members poll in turn, who waits for partitions at once, as
-** waiting SELECTs do.  Cooperative against eager.
+** Row 17.  A group of 100 members, each a process of its own, and 1,000 partitions,
+** each of which gets a record every GROUP_TICK ms; one member joins, one leaves.
+** Measured is the longest time from a record's COMMIT to the row in a member, for each
+** partition: of those that stay with their member beside what it was before anybody
+** came, and of those that move.  All wait for the same two processors and one write
+** lock, before as after.  Cooperative against eager (sticky).
 */
 #define _GNU_SOURCE 1         /* pwrite, fdatasync, ftruncate */
 #include "bench.h"
@@ -15,11 +17,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define GROUP_POLL 500
 #define GROUP_PART 1000
 #define GROUP_MEMBER 100
+#define GROUP_TICK 300
 
 /**************************************************************************
 ** Row 14.
@@ -120,91 +126,169 @@ void benchRow14(void){
 /**************************************************************************
 ** Row 17.
 */
+typedef struct GroupShared GroupShared;
+struct GroupShared {
+  volatile int nReady, bGo, bStop;
+  volatile int bLeave;                /* member 0 is to leave */
+  volatile int nErr;
+  volatile int aOwner[GROUP_PART];    /* who was given its last record, from 1 */
+  volatile i64 aSeen[GROUP_PART];     /* the record's time */
+  volatile i64 aWorst[GROUP_PART];    /* the longest from commit to member since groupWindow(), ns */
+};
+static GroupShared *pGroup;
+
+static i64 groupNow(void){
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (i64)t.tv_sec*1000000000 + t.tv_nsec;
+}
+
+/* Run it, counting what is refused. */
+static void groupStep(sqlite3_stmt *pStmt){
+  while( sqlite3_step(pStmt)==SQLITE_ROW ){}
+  if( sqlite3_reset(pStmt)!=SQLITE_OK ) __atomic_add_fetch(&pGroup->nErr, 1, __ATOMIC_SEQ_CST);
+}
+
+/* The process of member i: wait, take, commit, until it shall end. */
+static void groupMember(const char *zPath, const char *zAssignor, int i){
+  char *z = sqlite3_mprintf("SELECT prill_busy_timeout(60000); PRAGMA synchronous=NORMAL; CREATE VIRTUAL TABLE temp.m"
+                            " USING consumer(group=g, topics=log, assignor='%s', max.poll.records=%d)", zAssignor,
+                            GROUP_PART);
+  sqlite3 *db = benchOther(zPath, z);
+  sqlite3_stmt *pPoll, *pCommit;
+  sqlite3_free(z);
+  if( sqlite3_prepare_v2(db, "SELECT partition, timestamp FROM m WHERE timeout_ms=1000", -1, &pPoll, 0)!=SQLITE_OK
+   || sqlite3_prepare_v2(db, "SELECT prill_commit('m')", -1, &pCommit, 0)!=SQLITE_OK ) benchFail("%s", sqlite3_errmsg(db));
+  __atomic_add_fetch(&pGroup->nReady, 1, __ATOMIC_SEQ_CST);
+  while( !pGroup->bGo ) usleep(1000);
+  while( !pGroup->bStop && !(i==0 && pGroup->bLeave) ){
+    int n = 0;
+    while( sqlite3_step(pPoll)==SQLITE_ROW ){
+      int iPart = sqlite3_column_int(pPoll, 0);
+      i64 ns = sqlite3_column_int64(pPoll, 1);
+      i64 nsLate = groupNow()-ns;
+      if( pGroup->aSeen[iPart]<ns ){                    /* not one given again */
+        if( nsLate>pGroup->aWorst[iPart] ) pGroup->aWorst[iPart] = nsLate;
+        pGroup->aSeen[iPart] = ns;
+      }
+      pGroup->aOwner[iPart] = i+1;
+      n++;
+    }
+    if( sqlite3_reset(pPoll)!=SQLITE_OK ) __atomic_add_fetch(&pGroup->nErr, 1, __ATOMIC_SEQ_CST);
+    if( n ) groupStep(pCommit);
+  }
+  sqlite3_exec(db, "DROP TABLE m", 0, 0, 0);
+  sqlite3_finalize(pPoll);
+  sqlite3_finalize(pCommit);
+  sqlite3_close(db);
+}
+
+static pid_t groupFork(const char *zPath, const char *zAssignor, int i){
+  pid_t pid;
+  fflush(stdout);
+  pid = fork();
+  if( pid==0 ){
+    groupMember(zPath, zAssignor, i);
+    _exit(0);
+  }
+  while( pGroup->nReady<=i ) usleep(1000);
+  return pid;
+}
+
+/* n times a record for each partition, a while apart; then wait until all are given. */
+static void groupWindow(BenchDb *p, int n){
+  i64 ns = 0, nsEnd;
+  int i, k;
+  for(i=0; i<GROUP_PART; i++) pGroup->aWorst[i] = 0;
+  for(k=0; k<n; k++){
+    if( k ) usleep(GROUP_TICK*1000);
+    benchExec(p, "BEGIN IMMEDIATE");
+    ns = groupNow();
+    benchExec(p, "INSERT INTO log(partition, timestamp) SELECT partition, %lld FROM prill_partitions WHERE topic='log'",
+              (long long)ns);
+    benchExec(p, "COMMIT");
+  }
+  nsEnd = groupNow() + 60*(i64)1000000000;
+  for(i=0; i<GROUP_PART; i++){
+    while( pGroup->aSeen[i]<ns ){
+      if( groupNow()>nsEnd ) benchFail("row 17: partition %d gets nothing", i);
+      usleep(1000);
+    }
+  }
+}
+
 static int groupCompare(const void *a, const void *b){
   double x = *(const double*)a, y = *(const double*)b;
   return x<y ? -1 : x>y;
 }
 
-/* Which member, by the number its table has, owns each partition; -1 none. */
-static void groupOwners(BenchDb *p, int *aOwner){
-  sqlite3_stmt *pStmt = benchPrepare(p, "SELECT substr(client_id,2), j.value FROM prill_members AS m,"
-                                        " json_each(m.assignment, '$.log') AS j");
-  int i;
-  for(i=0; i<GROUP_PART; i++) aOwner[i] = -1;
-  while( sqlite3_step(pStmt)==SQLITE_ROW ) aOwner[sqlite3_column_int(pStmt, 1)] = sqlite3_column_int(pStmt, 0);
-  sqlite3_finalize(pStmt);
+/* The p99 of the partitions' longest times, in ms: of those that changed hands since
+** aOwner was noted (bMoved), or of those that did not.  *pn: how many. */
+static double groupLate(const int *aOwner, int bMoved, int *pn){
+  static double a[GROUP_PART];
+  int i, n = 0;
+  for(i=0; i<GROUP_PART; i++){
+    if( (aOwner[i]!=pGroup->aOwner[i])==bMoved ) a[n++] = (double)pGroup->aWorst[i]/1e6;
+  }
+  qsort(a, (size_t)n, sizeof(a[0]), groupCompare);
+  *pn = n;
+  return n ? a[(int)((n-1)*0.99)] : 0.0;
 }
 
-/* Everybody polls once, in turn; when one has let go of partitions, iWaiter (-1: the
-** whole group) polls next.  The pauses of partitions without an owner, ms, are
-** appended to a[]. */
-static int groupRound(BenchDb *p, int nMember, int iGone, int iWaiter, int *aOwner, i64 *aSince, double *a, int n){
-  int aNow[GROUP_PART];
-  int i, k;
-  for(i=0; i<nMember; i++){
-    i64 t0, t1;
-    if( i==iGone ) continue;
-    for(k=0; k<2; k++){
-      int j, bLet = 0;
-      if( k && iWaiter<0 ) break;
-      t0 = benchClock();
-      benchExec(p, "SELECT 1 FROM m%d", k ? iWaiter : i);
-      t1 = benchClock();
-      groupOwners(p, aNow);
-      for(j=0; j<GROUP_PART; j++){
-        if( aNow[j]<0 && aOwner[j]>=0 ){ aSince[j] = t0; bLet = 1; }
-        if( aNow[j]>=0 && aOwner[j]<0 && aSince[j] ) a[n++] = (double)(t1-aSince[j])/1e6;
-        /* The clock stands while owners are looked up. */
-        if( aNow[j]<0 && aSince[j] ) aSince[j] += benchClock()-t1;
-      }
-      memcpy(aOwner, aNow, sizeof(aNow));
-      if( !bLet ) break;
-    }
-  }
-  return n;
+static void groupOwners(int *aOwner){
+  int i;
+  for(i=0; i<GROUP_PART; i++) aOwner[i] = pGroup->aOwner[i];
 }
 
 static void groupMoves(const char *zAssignor){
-  static double aPause[4*GROUP_PART+64];
-  static i64 aSince[GROUP_PART];
-  static int aOwner[GROUP_PART], aFirst[GROUP_PART];
+  static const char *const azWhat[] = {"one joins", "one leaves"};
+  static int aOwner[GROUP_PART];
   BenchConf conf = {0, 0, GROUP_PART, ""};
+  pid_t aPid[GROUP_MEMBER+1];
   int bEager = strcmp(zAssignor, "cooperative-sticky")!=0;
-  int nMoved = 0, n = 0, i, k;
-  double rWorst, r99;
-  char zWhat[100];
+  int nTick = benchScale(10), i, n;
+  double rSteady;
+  char zWhat[120];
   BenchDb d;
-  snprintf(zWhat, sizeof(zWhat), "pause of a partition, one joins, one leaves, %s", zAssignor);
+  snprintf(zWhat, sizeof(zWhat), "100 members, 1,000 partitions, %s", zAssignor);
   if( !benchMatches(zWhat) ) return;
+  pGroup = mmap(0, sizeof(*pGroup), PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS, -1, 0);
+  if( pGroup==MAP_FAILED ) benchFail("no shared memory");
   benchOpen(&d, "none", &conf);
-  for(i=0; i<GROUP_MEMBER; i++){
-    benchExec(&d, "CREATE VIRTUAL TABLE temp.m%d USING consumer(group=g, topics=log, assignor='%s')", i, zAssignor);
+  benchExec(&d, "SELECT prill_busy_timeout(60000)");
+  for(i=0; i<GROUP_MEMBER; i++) aPid[i] = groupFork(d.zPath, zAssignor, i);
+  pGroup->bGo = 1;
+  groupWindow(&d, 1);
+  while( benchInt(&d, "SELECT state='Stable' FROM prill_groups")==0 ) usleep(10000);
+  groupWindow(&d, nTick);
+  groupOwners(aOwner);
+  groupWindow(&d, nTick);
+  rSteady = groupLate(aOwner, 0, &n);
+  for(i=0; i<2; i++){
+    double rMoved, rUnmoved;
+    int nMoved, nUnmoved;
+    groupOwners(aOwner);
+    if( i==0 ) aPid[GROUP_MEMBER] = groupFork(d.zPath, zAssignor, GROUP_MEMBER); else pGroup->bLeave = 1;
+    groupWindow(&d, nTick);
+    while( benchInt(&d, "SELECT state='Stable' FROM prill_groups")==0 ) usleep(10000);
+    rMoved = groupLate(aOwner, 1, &nMoved);
+    rUnmoved = groupLate(aOwner, 0, &nUnmoved)/rSteady;
+    snprintf(zWhat, sizeof(zWhat), "100 members, 1,000 partitions, %s: %s, record to member in what stays, over before",
+             zAssignor, azWhat[i]);
+    benchReport("17", zWhat, &rUnmoved, 1, bEager ? 0 : -2, "x", "%d partitions stay, p99 of their longest %.0f ms,"
+                " before %.0f ms", nUnmoved, rUnmoved*rSteady, rSteady);
+    snprintf(zWhat, sizeof(zWhat), "100 members, 1,000 partitions, %s: %s, record to member in what moves", zAssignor,
+             azWhat[i]);
+    benchReport("17", zWhat, &rMoved, 1, bEager ? 0 : -50, "ms", "p99 of %d partitions' longest; refused %d", nMoved,
+                pGroup->nErr);
   }
-  for(k=0; k<3; k++){
-    for(i=0; i<GROUP_MEMBER; i++) benchExec(&d, "SELECT 1 FROM m%d", i);
-  }
-  groupOwners(&d, aOwner);
-  memcpy(aFirst, aOwner, sizeof(aFirst));
-  memset(aSince, 0, sizeof(aSince));
-  benchExec(&d, "CREATE VIRTUAL TABLE temp.m%d USING consumer(group=g, topics=log, assignor='%s')", GROUP_MEMBER,
-            zAssignor);
-  for(k=0; k<2+bEager; k++){
-    n = groupRound(&d, GROUP_MEMBER+1, -1, bEager ? -1 : GROUP_MEMBER, aOwner, aSince, aPause, n);
-  }
-  for(i=0; i<GROUP_PART; i++) nMoved += aFirst[i]!=aOwner[i];
-  benchExec(&d, "DROP TABLE m0");
-  for(i=0; i<GROUP_PART; i++) if( aOwner[i]==0 ){ aOwner[i] = -1; aSince[i] = benchClock(); nMoved++; }
-  for(k=0; k<2+bEager; k++) n = groupRound(&d, GROUP_MEMBER+1, 0, -1, aOwner, aSince, aPause, n);
-  for(i=0; i<GROUP_PART; i++) if( aOwner[i]<0 ) benchFail("%s: partition %d has no owner", zAssignor, i);
-  qsort(aPause, (size_t)n, sizeof(aPause[0]), groupCompare);
-  r99 = n ? aPause[(int)((n-1)*0.99)] : 0;
-  rWorst = n ? aPause[n-1] : 0;
-  benchReport("17", zWhat, &r99, 1, bEager ? 0 : -50, "ms", "p99 of %d pauses, longest %.1f ms; %d"
-              " partitions had to move", n, rWorst, nMoved);
+  pGroup->bStop = 1;
+  for(i=0; i<=GROUP_MEMBER; i++) waitpid(aPid[i], 0, 0);
   benchClose(&d);
+  munmap(pGroup, sizeof(*pGroup));
 }
 
 void benchRow17(void){
   groupMoves("cooperative-sticky");
-  groupMoves("range");
+  groupMoves("sticky");
 }
