@@ -184,7 +184,7 @@ struct PrillMember {
   i32 *aTopic; int nTopic; /* sql: subscribed, numbers of PrillGroup.topics */
   PrillTps owned;          /* sql: what it works on, sorted */
   PrillTps target;         /* sql: what it shall have, sorted */
-  i32 iEpoch;              /* sql: generation of its last poll */
+  i32 iEpoch;              /* sql: generation of its last poll, stored when eager */
   i64 iPolled;             /* sql: time of its last poll */
   i64 iDeadline;           /* when it is expired; PRILL_I64MAX never */
   u8 bDead;                /* sql: a static member whose process is gone */

@@ -22,7 +22,9 @@
 ** The assignor is told as owned what a member really owns: so the fewest
 ** partitions are taken from somebody.  In an eager round members have let go;
 ** there what nobody owns counts as owned by whose target has it.  Generations
-** rise with each run of the assignor.
+** rise with each run of the assignor.  Which of them a member polled in matters to
+** eager groups alone: with cooperative-sticky, who keeps all it has changes no row, or
+** each of a large group would have all the others look again.
 **
 ** Invariants, after each event:
 **
@@ -71,13 +73,14 @@ int prillTargetState(const PrillGroup *g){
   return eState;
 }
 
-/* The member lets go.  Its epoch becomes the present one. */
+/* The member lets go.  Its epoch becomes the present one where that matters or its row changes anyway. */
 static void targetRelease(PrillGroup *g, PrillMember *m){
   int i, n = 0;
   for(i=0; i<m->owned.n; i++){
     if( targetKeeps(g, m, m->owned.a[i]) ) m->owned.a[n++] = m->owned.a[i];
   }
-  if( n!=m->owned.n || m->iEpoch!=g->iGeneration ) m->bChanged = 1;
+  if( n==m->owned.n && (!targetEager(g) || m->iEpoch==g->iGeneration) ) return;
+  m->bChanged = 1;
   m->owned.n = n;
   m->iEpoch = g->iGeneration;
 }
@@ -370,7 +373,7 @@ int prillMemberOwns(const PrillGroup *g, const PrillMember *m, const char *zTopi
 
 int prillMemberSettled(const PrillGroup *g, const PrillMember *m){
   int i;
-  if( m->iEpoch!=g->iGeneration || m->bDead ) return 0;
+  if( m->bDead || (targetEager(g) && m->iEpoch!=g->iGeneration) ) return 0;
   for(i=0; i<m->owned.n; i++){
     if( !targetKeeps(g, m, m->owned.a[i]) ) return 0;
   }

@@ -158,7 +158,9 @@ static void groupMember(const char *zPath, const char *zAssignor, int i){
   sqlite3_stmt *pPoll, *pCommit;
   sqlite3_free(z);
   if( sqlite3_prepare_v2(db, "SELECT partition, timestamp FROM m WHERE timeout_ms=1000", -1, &pPoll, 0)!=SQLITE_OK
-   || sqlite3_prepare_v2(db, "SELECT prill_commit('m')", -1, &pCommit, 0)!=SQLITE_OK ) benchFail("%s", sqlite3_errmsg(db));
+   || sqlite3_prepare_v2(db, "SELECT prill_commit('m')", -1, &pCommit, 0)!=SQLITE_OK ){
+    benchFail("%s", sqlite3_errmsg(db));
+  }
   __atomic_add_fetch(&pGroup->nReady, 1, __ATOMIC_SEQ_CST);
   while( !pGroup->bGo ) usleep(1000);
   while( !pGroup->bStop && !(i==0 && pGroup->bLeave) ){
