@@ -2,7 +2,7 @@
 #
 #   tclsh mutants.tcl TOPDIR SCRATCHDIR ?NAME...?
 #
-# test/mutants.txt has one block a breakage, blocks apart by blank lines:
+# test/mutants.txt has one block a breakage, from its name to the next:
 #
 #   name  crc-ignored
 #   file  src/batch.c
@@ -39,8 +39,12 @@ proc read_mutants {path} {
       if {$m ne ""} { lappend all $m }
       set m {}
     } elseif {[regexp {^(name|file|test)\s+(.*)$} $line - key value]} {
+      if {$key eq "name" && $m ne ""} {
+        lappend all $m
+        set m {}
+      }
       if {[dict exists $m $key]} {
-        puts "$path: $key $value: an empty line is missing before it"
+        puts "$path: $key $value: the block has one"
         exit 1
       }
       dict set m $key $value
