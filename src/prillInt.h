@@ -70,6 +70,7 @@ struct PrillLimits {
   int nSpill;       /* files one commit may spill to make room in the ring */
   int nOpen;        /* segment files a connection keeps open */
   i64 msDir;        /* how long a look at the log directory is good for reading */
+  i64 msTurn;       /* how long a writer may write on before it wakes who waits */
   int nProducer;    /* rows that remember producers' batches */
 };
 extern PrillLimits prillLimit;

@@ -10,6 +10,11 @@
 ** that has slept longest, and stands back for a moment before it may write
 ** again.
 **
+** HOLDING.  A turn costs whoever gets it a wake and what others wrote meanwhile
+** to be read, more than a small commit.  So a writer that commits back to back
+** (its wait began right after its last commit) writes on for prillLimit.msTurn
+** before it wakes anybody.  Should it stop before that, those asleep are late by I3.
+**
 ** THE WORD counts turns (wake.c has its form).  Its lowest bit says that
 ** somebody may be asleep.  Unlike the other counters' it stays set while a wake
 ** finds sleepers, for there may be more, and is cleared by the wake that finds
@@ -42,6 +47,9 @@ struct PrillTurn {
   i64 nWait, nWoken;                  /* waits; sleeps that a turn ended: for prill_debug() */
   i64 usWait;                         /* the time allowed */
   i64 usLeft;                         /* of it */
+  i64 msPass;                         /* when it last committed or rolled back */
+  i64 msHold;                         /* when it began to hold its turn */
+  u8 bKeen;                           /* its last wait began as soon as it had committed */
 };
 
 /* Before an attempt (I2). */
@@ -54,11 +62,17 @@ static void turnSample(PrillTurn *p){
   p->mark.iSeen = __atomic_load_n(&pWake->map.a[PRILL_WAKE_TURN], __ATOMIC_SEQ_CST)>>1;
 }
 
+/* Is it now within a turn of then?  The clock may have been set back. */
+static int turnWithin(i64 msNow, i64 msThen){
+  return msNow>=msThen && msNow-msThen<prillLimit.msTurn;
+}
+
 /* Choose where to sleep: the first database with a file "wake", main first. */
 static void turnBegin(PrillTurn *p){
   PrillWake *pWake = p->pWake;
   p->usLeft = p->usWait;
   p->nWait++;
+  p->bKeen = (u8)turnWithin(prillNow(p->pVfs), p->msPass);
   if( pWake==0 || !prillWakeMap(pWake, 1) ){
     for(pWake=p->pConn->pWakes; pWake && !prillWakeMap(pWake, 0); pWake=pWake->pNext){}
     if( pWake ) p->pWake = pWake;
@@ -116,13 +130,24 @@ void prillTurnCount(PrillConn *pConn, i64 *pnWait, i64 *pnWoken){
   *pnWoken = pConn->pTurn ? pConn->pTurn->nWoken : 0;
 }
 
+/* May the writer go on without waking anybody? */
+static int turnHold(PrillTurn *p){
+  i64 msNow;
+  if( p==0 || p->nWait==0 ) return 0;
+  msNow = p->msPass = prillNow(p->pVfs);
+  if( p->bKeen ) p->msHold = msNow;
+  p->bKeen = 0;
+  return turnWithin(msNow, p->msHold);
+}
+
 int prillTurnPass(PrillStore *pStore){
   PrillWake *pWake = pStore->pWake;
+  int bHold = turnHold(pStore->pConn->pTurn);
   u32 *pWord, v;
   if( pWake==0 || pWake->map.a==0 || pWake->map.bReadOnly ) return 0;
   pWord = &pWake->map.a[PRILL_WAKE_TURN];
   v = __atomic_add_fetch(pWord, 2, __ATOMIC_SEQ_CST);
-  if( (v & 1)==0 ) return 0;
+  if( (v & 1)==0 || bHold ) return 0;
   if( prillFileWake(pWord, 1)>0 ) return 1;
   /* Nobody slept.  Who is about to sees the word change, and looks again. */
   __atomic_compare_exchange_n(pWord, &v, v & ~(u32)1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);

@@ -28,6 +28,7 @@ PrillLimits prillLimit = {
   4,                    /* nSpill */
   64,                   /* nOpen */
   1000,                 /* msDir */
+  2,                    /* msTurn */
   65536                 /* nProducer */
 };
 
