@@ -110,6 +110,11 @@ int prillShareMay(PrillShare *p){
 /**************************************************************************
 ** Rows.
 */
+static int shareDamaged(PrillShare *p, const PrillPart *pPart){
+  return prillError(p->pStore->pConn, PRILL_CORRUPT, "queue group %s: its state in topic %s partition %d is damaged;"
+                    " restore the database from a backup", p->zGroup, pPart->pTopic->zName, pPart->iPart);
+}
+
 static int shareNext(PrillShare *p, PrillPart *pPart, i64 *piNext){
   int rc = SQLITE_OK;
   sqlite3_stmt *pStmt = shareStmt(p, SHARE_NEXT, pPart->iPid, &rc);
@@ -118,7 +123,21 @@ static int shareNext(PrillShare *p, PrillPart *pPart, i64 *piNext){
     if( sqlite3_step(pStmt)==SQLITE_ROW ) *piNext = sqlite3_column_int64(pStmt, 0);
     prillStoreDone(p->pStore, pStmt, &rc);
   }
-  return rc==SQLITE_OK && *piNext<0 ? PRILL_CORRUPT : rc;
+  return rc==SQLITE_OK && *piNext<0 ? shareDamaged(p, pPart) : rc;
+}
+
+/* The block in column 0 of the statement's first row, -1 without one; then the
+** statement is done with.  There are none from NEXT on (I1). */
+static int shareBlock(PrillShare *p, PrillPart *pPart, sqlite3_stmt *pStmt, i64 iNext, i64 *piBlock, i64 *pmsDue){
+  int rc = SQLITE_OK;
+  *piBlock = -1;
+  if( sqlite3_step(pStmt)==SQLITE_ROW ){
+    *piBlock = sqlite3_column_int64(pStmt, 0);
+    if( pmsDue ) *pmsDue = sqlite3_column_int64(pStmt, 1);
+  }
+  prillStoreDone(p->pStore, pStmt, &rc);
+  if( rc!=SQLITE_OK || *piBlock<0 ) return rc;
+  return *piBlock>iNext/PRILL_SHARE_BLOCK || *piBlock*PRILL_SHARE_BLOCK>=iNext ? shareDamaged(p, pPart) : SQLITE_OK;
 }
 
 static int sharePutNext(PrillShare *p, PrillPart *pPart, i64 iNext){
@@ -193,9 +212,7 @@ static int shareLoad(PrillShare *p, PrillPart *pPart, i64 iBlock, i64 iNext){
   if( sqlite3_step(pStmt)==SQLITE_ROW ){
     const u8 *a = (const u8*)sqlite3_column_blob(pStmt, 0);
     rc = prillShareDecode(a ? a : (const u8*)"", sqlite3_column_bytes(pStmt, 0), nKnown, p->aCell);
-    if( rc!=SQLITE_OK ) prillError(p->pStore->pConn, rc, "queue group %s: its state in topic %s partition %d is"
-        " damaged;"
-        " restore the database from a backup", p->zGroup, pPart->pTopic->zName, pPart->iPart);
+    if( rc!=SQLITE_OK ) rc = shareDamaged(p, pPart);
   }else{
     for(i=0; i<nKnown; i++) p->aCell[i].eState = PRILL_CELL_ACKED;
   }
@@ -265,7 +282,7 @@ static int shareLocked(PrillShare *p, PrillPart *pPart, i64 *pn){
   *pn = 0;
   if( pStmt ){
     sqlite3_bind_int64(pStmt, 3, 0);
-    while( sqlite3_step(pStmt)==SQLITE_ROW ) *pn += sqlite3_column_int64(pStmt, 1);
+    while( sqlite3_step(pStmt)==SQLITE_ROW ) *pn += PRILL_MIN(sqlite3_column_int64(pStmt, 1), PRILL_SHARE_BLOCK);
     prillStoreDone(p->pStore, pStmt, &rc);
   }
   return rc;
@@ -491,9 +508,11 @@ int prillShareReady(PrillShare *p, PrillPart *pPart, i64 now, int *pb, i64 *pmsD
 }
 
 /* Take what is due in one block.  *pnWant and *pnRoom fall: the latter for what
-** was not locked before. */
+** was not locked before.  Where there is room a block whose row says that it is
+** due changes. */
 static int shareTakeBlock(
-  PrillShare *p, PrillPart *pPart, i64 iBlock, i64 iNext, i64 now, int *pnWant, i64 *pnRoom, PrillHolds *pHolds
+  PrillShare *p, PrillPart *pPart, i64 iBlock, i64 iNext, i64 now, int *pnWant, i64 *pnRoom, PrillHolds *pHolds,
+  int *pbChanged
 ){
   int i, bChanged = 0;
   int rc = shareLoad(p, pPart, iBlock, iNext);
@@ -520,6 +539,7 @@ static int shareTakeBlock(
     }
   }
   if( rc==SQLITE_OK && bChanged ) rc = shareStore(p, pPart, iBlock, iNext);
+  *pbChanged = bChanged;
   return rc;
 }
 
@@ -529,18 +549,16 @@ static int shareTakeDue(
 ){
   int rc = SQLITE_OK;
   while( rc==SQLITE_OK && *pnWant>0 ){
-    i64 iBlock = -1, msDue = 0, nRoom = *pnRoom;
-    int nWant = *pnWant;
+    i64 iBlock = -1, msDue = 0;
+    int bChanged = 0;
     sqlite3_stmt *pStmt = shareStmt(p, SHARE_DUE, pPart->iPid, &rc);
     if( pStmt==0 ) break;
-    if( sqlite3_step(pStmt)==SQLITE_ROW ){
-      iBlock = sqlite3_column_int64(pStmt, 0);
-      msDue = sqlite3_column_int64(pStmt, 1);
-    }
-    prillStoreDone(p->pStore, pStmt, &rc);
+    rc = shareBlock(p, pPart, pStmt, iNext, &iBlock, &msDue);
     if( rc!=SQLITE_OK || iBlock<0 || msDue>now ) break;
-    rc = shareTakeBlock(p, pPart, iBlock, iNext, now, pnWant, pnRoom, pHolds);
-    if( nWant==*pnWant && nRoom==*pnRoom && *pnRoom<=0 ) break;     /* no room for what is due */
+    rc = shareTakeBlock(p, pPart, iBlock, iNext, now, pnWant, pnRoom, pHolds, &bChanged);
+    if( rc!=SQLITE_OK || bChanged ) continue;
+    if( *pnRoom>0 ) rc = shareDamaged(p, pPart);
+    break;                                                          /* no room for what is due */
   }
   return rc;
 }
@@ -670,12 +688,9 @@ int prillShareHeld(PrillShare *p, PrillPart *pPart, i64 now, PrillHolds *pHolds)
   if( rc==SQLITE_OK ) rc = shareNext(p, pPart, &iNext);
   while( rc==SQLITE_OK ){
     sqlite3_stmt *pStmt = shareStmt(p, SHARE_LOCKED, pPart->iPid, &rc);
-    i64 iFrom = iBlock+1;
     if( pStmt==0 ) break;
-    iBlock = -1;
-    sqlite3_bind_int64(pStmt, 3, iFrom);
-    if( sqlite3_step(pStmt)==SQLITE_ROW ) iBlock = sqlite3_column_int64(pStmt, 0);
-    prillStoreDone(p->pStore, pStmt, &rc);
+    sqlite3_bind_int64(pStmt, 3, iBlock+1);
+    rc = shareBlock(p, pPart, pStmt, iNext, &iBlock, 0);
     if( rc!=SQLITE_OK || iBlock<0 ) break;
     rc = shareLoad(p, pPart, iBlock, iNext);
     for(i=0; rc==SQLITE_OK && i<PRILL_SHARE_BLOCK; i++){
@@ -697,8 +712,7 @@ int prillShareStart(PrillShare *p, PrillPart *pPart, i64 *piOff){
   *piOff = PRILL_MAX(iNext, pPart->x.iLogStart);
   pStmt = shareStmt(p, SHARE_FIRST, pPart->iPid, &rc);
   if( pStmt==0 ) return rc;
-  if( sqlite3_step(pStmt)==SQLITE_ROW ) iBlock = sqlite3_column_int64(pStmt, 0);
-  prillStoreDone(p->pStore, pStmt, &rc);
+  rc = shareBlock(p, pPart, pStmt, iNext, &iBlock, 0);
   if( rc==SQLITE_OK && iBlock>=0 ){
     rc = shareLoad(p, pPart, iBlock, iNext);
     for(i=0; i<PRILL_SHARE_BLOCK && p->aCell[i].eState>PRILL_CELL_HELD; i++){}
