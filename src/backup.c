@@ -107,6 +107,7 @@ static int backupNames(Backup *b, const char *zDest){
   sqlite3_vfs *pVfs = b->p->pVfs;
   int n = pVfs->mxPathname+1;
   int rc;
+  if( strncmp(zDest, "file:", 5)==0 ) return backupFail(b, SQLITE_CANTOPEN, zDest, "is a URI; name the file itself");
   b->zDb = (char*)sqlite3_malloc64((u64)n);
   if( b->zDb==0 ) return SQLITE_NOMEM;
   rc = pVfs->xFullPathname(pVfs, zDest, n, b->zDb);

@@ -296,12 +296,19 @@ void cmdDatabase(void){
   if( zCmdDb==0 || zCmdDb[0]==0 ) zCmdDb = "prill.db";
 }
 
+/* Is the database one that has not been written yet? */
+static int cmdIsNew(void){
+  sqlite3_stmt *pStmt = cmdPrepare("PRAGMA page_count");
+  int bNew = cmdStep(pStmt) && sqlite3_column_int64(pStmt, 0)==0;
+  cmdFinish(pStmt);
+  return bNew;
+}
+
 void cmdOpen(int eOpen){
-  int bThere, rc;
+  int rc;
   cmdDatabase();
   /* Debian's SQLite takes a name that begins so for a URI. */
-  bThere = strncmp(zCmdDb, "file:", 5)==0 || access(zCmdDb, F_OK)==0;
-  if( !bThere && eOpen!=CMD_CREATE ){
+  if( eOpen!=CMD_CREATE && strncmp(zCmdDb, "file:", 5)!=0 && access(zCmdDb, F_OK)!=0 ){
     cmdFatal("%s: no such database; prill topic create makes one, -d FILE names another", zCmdDb);
   }
   rc = sqlite3_open_v2(zCmdDb, &cmdDb, SQLITE_OPEN_READWRITE | (eOpen==CMD_CREATE ? SQLITE_OPEN_CREATE : 0), 0);
@@ -312,9 +319,9 @@ void cmdOpen(int eOpen){
   if( eOpen!=CMD_READ && sqlite3_db_readonly(cmdDb, "main") ){
     cmdFatal("%s: cannot be written; check its permissions", zCmdDb);
   }
-  if( !bThere ) cmdExec("PRAGMA journal_mode=WAL");
   rc = sqlite3_exec(cmdDb, "PRAGMA schema_version", 0, 0, 0);
   if( rc!=SQLITE_OK ) cmdFatal("%s: %s", zCmdDb, sqlite3_errmsg(cmdDb));
+  if( eOpen==CMD_CREATE && cmdIsNew() ) cmdExec("PRAGMA journal_mode=WAL");
 }
 
 void cmdClose(void){
