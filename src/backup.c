@@ -260,9 +260,8 @@ static int backupDb(Backup *b){
   sqlite3 *pDest = 0;
   sqlite3_backup *pBackup = 0;
   int rc = backupEmpty(b);
-  if( rc==SQLITE_OK ){
-    rc = sqlite3_open_v2(b->zDb, &pDest, SQLITE_OPEN_READWRITE|SQLITE_OPEN_CREATE, b->p->pVfs->zName);
-  }
+  if( rc!=SQLITE_OK ) return backupFail(b, rc, b->zDb, "cannot be written; check permissions and space");
+  rc = sqlite3_open_v2(b->zDb, &pDest, SQLITE_OPEN_READWRITE|SQLITE_OPEN_CREATE, b->p->pVfs->zName);
   if( rc==SQLITE_OK ) rc = sqlite3_exec(pDest, "PRAGMA synchronous=EXTRA", 0, 0, 0);   /* the journal stays deleted */
   if( rc==SQLITE_OK ){
     pBackup = sqlite3_backup_init(pDest, "main", b->p->pConn->db, b->p->zSchema);
