@@ -219,6 +219,6 @@ proc run_client {args} {
 
 # Is KB below LIMIT?  1, or what it is; a prilld with sanitizers takes what it likes.
 proc prilld_lean {kb limit} {
-  if {$kb<$limit || ![catch {exec grep -q __asan_init $::builddir/prilld}]} { return 1 }
+  if {$kb<$limit || ![catch {exec grep -q {__[at]san_init} $::builddir/prilld}]} { return 1 }
   return $kb
 }
