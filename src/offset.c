@@ -60,7 +60,7 @@ int prillOffsetPut(
 int prillOffsetGet(
   PrillStore *p, const char *zGroup, PrillPart *pPart, i64 *piOff, i64 *piEpoch, PrillBuf *pMeta
 ){
-  int rc = SQLITE_OK;
+  int bBad = 0, rc = SQLITE_OK;
   sqlite3_stmt *pStmt = prillStoreStmt(p, STMT_OFFSET, &rc);
   *piOff = *piEpoch = -1;
   if( pStmt==0 ) return rc;
@@ -69,10 +69,16 @@ int prillOffsetGet(
   if( sqlite3_step(pStmt)==SQLITE_ROW ){
     *piOff = sqlite3_column_int64(pStmt, 0);
     *piEpoch = sqlite3_column_int64(pStmt, 1);
+    /* Taken for 0 it would give all records again. */
+    bBad = sqlite3_column_type(pStmt, 0)!=SQLITE_INTEGER || *piOff<0;
     if( pMeta ) prillBufAppend(&rc, pMeta, sqlite3_column_text(pStmt, 2), sqlite3_column_bytes(pStmt, 2));
   }
   prillStoreDone(p, pStmt, &rc);
   sqlite3_clear_bindings(pStmt);
+  if( rc==SQLITE_OK && bBad ){
+    rc = prillError(p->pConn, PRILL_CORRUPT, "group %s: its offset of %s-%d is damaged; restore the database from a"
+                    " backup, or DELETE its row in prill_offsets", zGroup, prillPartTopicName(pPart), pPart->iPart);
+  }
   return rc;
 }
 
