@@ -70,7 +70,7 @@ PrillPage *prillPageFind(PrillStore *pStore, int iPid, i64 iBase, i64 iGen, i64 
 static inline i64 pageLength(const u8 *a, i64 nLeft, int *pnField){
   i64 n;
   *pnField = 2;
-  if( nLeft>=2 && a[0]>=0x80 && a[1]<0x80 && (a[0]&1)==0 ){
+  if( nLeft>=2 && a[0]>=0x80 && a[1]>0 && a[1]<0x80 && (a[0]&1)==0 ){
     n = 2 + ((a[0]&0x7e)>>1 | (i64)a[1]<<6);
     return n<=nLeft ? n : 0;
   }

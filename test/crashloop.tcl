@@ -546,7 +546,7 @@ proc crash_excused {journal sync bad} {
   set f [open crash.report]
   set last [lindex [split [string trim [read $f]] \n] end]
   close $f
-  if {![regexp {file \{[^\}]*-journal\}} $last]} { return 0 }
+  if {![regexp {^mode power .*file \{[^\}]*-journal\}} $last]} { return 0 }
   incr ::crash_excuses
   return 1
 }

@@ -1,6 +1,7 @@
 # mutants.tcl: break the library one line at a time; a test must notice.
 #
 #   tclsh mutants.tcl TOPDIR SCRATCHDIR ?NAME...?
+#   tclsh mutants.tcl TOPDIR -check               do all still match the source?
 #
 # test/mutants.txt has one block a breakage, from its name to the next:
 #
@@ -23,6 +24,7 @@
 lassign $argv top scratch
 set only [lrange $argv 2 end]
 set top [file normalize $top]
+set check [expr {$scratch eq "-check"}]
 set scratch [file normalize $scratch]
 fconfigure stdout -buffering line
 
@@ -108,6 +110,16 @@ foreach m [read_mutants $top/test/mutants.txt] {
   set wanted [expr {$only eq ""}]
   foreach p $only { if {[string match $p [dict get $m name]]} { set wanted 1 } }
   if {$wanted} { lappend mutants $m }
+}
+
+if {$check} {
+  set stale {}
+  foreach m $mutants {
+    dict with m {}
+    if {[catch {mutate [read_file $top/$file] $old $new} msg]} { lappend stale "$name: $msg" }
+  }
+  puts [expr {$stale eq "" ? "[llength $mutants] blocks match" : [join $stale \n]}]
+  exit [expr {$stale ne ""}]
 }
 
 file delete -force $scratch/tree
